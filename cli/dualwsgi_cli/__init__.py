@@ -1,0 +1,1 @@
+"""The `dualwsgi` command.  It talks to the library's front door only."""

@@ -1,0 +1,1 @@
+"""The art of waiting: each backend parks connections and chooses who runs them.  They know no HTTP."""

@@ -1,0 +1,66 @@
+"""Accepting connections at a door, and what to do when the machine has no room for another."""
+
+from __future__ import annotations
+
+import _socket
+import errno
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+from ..seam import Door, Parked, Stream, Turn
+
+logger = logging.getLogger("dualwsgi")
+
+ACCEPTS_A_TURN: Final = 64
+
+ACCEPT_REST: Final = 0.1
+"""Seconds that a listener rests when there are no descriptors or memory for another connection."""
+
+EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
+
+
+class Acceptor:
+    """One door, as a lane or hub uses it.
+
+    `resting_until` is a time (monotonic seconds) before which the listener must not be polled, since
+    it would be reported for ever; 0.0 if it need not rest.
+    """
+
+    __slots__ = ("_complained", "_make_stream", "door", "fd", "resting_until")
+
+    def __init__(self, door: Door, make_stream: Callable[[_socket.socket, dict[str, str]], Stream]) -> None:
+        self.door = door
+        self.fd = door.sock.fileno()
+        self.resting_until = 0.0
+        self._make_stream = make_stream
+        self._complained = -1.0
+
+    def accept(self, turn: Turn) -> Iterator[Parked]:
+        """The connections that wait, up to a turn's worth; none, and a rest, if there is no room."""
+        door = self.door
+        listener: Any = door.sock
+        for _ in range(ACCEPTS_A_TURN):
+            try:
+                number, address = listener._accept()  # accept() minus a layer
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno in EXHAUSTED:
+                    self._rest(error, turn)
+                    return
+                continue  # this client was gone before it was accepted
+            turn.counters.connections += 1
+            sock = _socket.socket(listener.family, listener.type, listener.proto, number)
+            try:
+                conn = door.welcome(self._make_stream(sock, door.peer_environ(sock, address)), turn)
+            except OSError:
+                sock.close()  # gone again
+                continue
+            yield conn
+
+    def _rest(self, error: OSError, turn: Turn) -> None:
+        self.resting_until = turn.now + ACCEPT_REST
+        if turn.now - self._complained >= 1.0:
+            self._complained = turn.now
+            logger.error("cannot accept connections: %s; trying again in %g s", error.strerror, ACCEPT_REST)

@@ -1,0 +1,352 @@
+"""Greenlets as a Backend: one hub that parks connections and lends greenlets to calls.
+
+A parked connection has no greenlet: its events come to `_on_event`, in the hub, which advances it.
+For a call the hub switches to a pooled greenlet.  Most calls come back without having waited: the
+greenlet hands over the verdict, and the connection was parked all the time.  One that waits, for
+the client or for whatever the application does cooperatively, comes back with nothing; only then is
+it entered in `_running`, and it settles its connection itself when it is done.  `concurrency` bounds
+the calls, with the same queue and the same refusals as on threads.
+
+Descriptors are registered once, edge-triggered, until they are closed.  An event for a connection
+that is not parked ends what its greenlet waits for, if it waits for its client, and is remembered:
+it may have been meant for the next request.
+
+By `start(here=True)` the hub is that of the calling thread, and serves whenever this thread waits:
+then what the application's imports have started there lives on the same hub.  Otherwise a thread
+of its own is made for it.  Every method but start may be called from any thread; what they do is
+done in the hub.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from functools import partial
+from time import monotonic
+from typing import Any, Final
+
+import greenlet
+
+from ... import green
+from ...counters import Counters, total
+from ...green import Waiter, originals
+from ...green.hub import leave_forked_child
+from ...seam import Door, Parked, Turn, Verdict
+from ..acceptor import Acceptor
+from .stream import GreenStream
+
+logger = logging.getLogger("dualwsgi")
+
+WANT_READ, WANT_WRITE, AGAIN = Verdict.WANT_READ, Verdict.WANT_WRITE, Verdict.AGAIN
+RUN, STREAM, CLOSE = Verdict.RUN, Verdict.STREAM, Verdict.CLOSE
+
+EDGES: Final = green.READ | green.WRITE | green.RDHUP | green.EDGE
+
+POOLED: Final = 1024
+"""Idle greenlets that are kept."""
+
+
+class GreenBackend:
+    """See dualwsgi.seam.Backend.
+
+    `concurrency` bounds application calls at once, `queue_size` and `queue_timeout` (seconds) the
+    requests that wait for one; `shortest` (seconds) is the shortest deadline there is.
+    """
+
+    def __init__(self, *, concurrency: int, queue_size: int, queue_timeout: float, shortest: float) -> None:
+        self._limit = concurrency
+        self._queue_size = queue_size
+        self._queue_timeout = queue_timeout
+        self._chore_interval = min(1.0, max(shortest / 4, 0.005))
+        self._parked: dict[int, Parked] = {}
+        self._missed: set[int] = set()
+        self._waiters: dict[int, Waiter] = {}
+        self._queue: deque[Parked] = deque()
+        self._running: dict[Any, Parked] = {}  # calls that wait, or have waited, by their greenlets
+        self._pool: list[Any] = []  # idle greenlets
+        self._acceptors: list[Acceptor] = []
+        self._turn = Turn(0.0)
+        self._next_chores = 0.0
+        self._chores: green.Timer | None = None
+        self._draining = False
+        self._here = False
+        self._over: Waiter | None = None
+        self._closed = False
+
+    # From outside
+
+    def start(self, make_doors: Callable[[], Sequence[Door]], *, here: bool) -> None:
+        self._here = here
+        if here:
+            self._begin(make_doors)
+            return
+        begun, self._ended = originals.allocate_lock(), originals.allocate_lock()
+        begun.acquire()
+        self._ended.acquire()
+        originals.start_background_thread(self._live, make_doors, begun)
+        begun.acquire()
+
+    def _live(self, make_doors: Callable[[], Sequence[Door]], begun: Any) -> None:
+        """The life of a hub's own thread."""
+        try:
+            self._begin(make_doors)
+            over = self._over = Waiter(self._hub)
+            begun.release()
+            over.wait()
+        finally:
+            self._ended.release()
+
+    def _begin(self, make_doors: Callable[[], Sequence[Door]]) -> None:
+        self._hub = green.get_hub()
+        make_stream = partial(GreenStream, self._hub, self._waiters)
+        self._acceptors = [Acceptor(door, make_stream) for door in make_doors()]
+        for acceptor in self._acceptors:
+            self._hub.register(acceptor.fd, green.READ, partial(self._accept, acceptor))
+
+    def make_latch(self) -> Any:
+        # Whoever waits on it in the hub's own thread must let the hub run.
+        return green.Lock() if self._here else threading.Lock()
+
+    def drain(self) -> None:
+        self._in_hub(self._stop_accepting)
+
+    def dismiss(self) -> None:
+        self._in_hub(self._close_waiting)
+
+    def wait_idle(self, timeout: float) -> bool:
+        deadline = monotonic() + timeout
+        sleep = green.sleep if green.current_hub() is self._hub else originals.sleep
+        while self._parked or self._running or self._queue:
+            left = deadline - monotonic()
+            if left <= 0:
+                return False
+            sleep(min(left, 0.01))
+        return True
+
+    def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        self._in_hub(self._cut)
+        if self._over is not None:
+            self._over.wake()
+            self._ended.acquire(True, 2.0)
+
+    def counters(self) -> Counters:
+        return total([self._turn.counters])
+
+    def _in_hub(self, act: Callable[[], None]) -> None:
+        """Has the hub's thread do it, and waits until it is done."""
+        if green.current_hub() is self._hub:
+            act()
+            return
+        done = originals.allocate_lock()
+        done.acquire()
+
+        def do() -> None:
+            try:
+                act()
+            finally:
+                done.release()
+
+        self._hub.call_threadsafe(do)
+        done.acquire(True, 2.0)
+
+    # In the hub
+
+    def _on_event(self, fd: int, events: int) -> None:
+        """Something has happened to a connection."""
+        conn = self._parked.get(fd)
+        if conn is None:
+            self._missed.add(fd)
+            waiter = self._waiters.get(fd)
+            if waiter is not None:
+                waiter.resume()
+            return
+        turn = self._turn
+        turn.now = now = self._hub.now
+        if now >= self._next_chores:
+            self._do_chores()
+            if self._parked.get(fd) is not conn:
+                return
+        try:
+            verdict = conn.advance(turn)
+            if verdict is RUN and len(self._running) < self._limit and self._pool:
+                # As _call() does, without the cost of calling it.
+                worker = self._pool.pop()
+                verdict = worker.switch(conn)
+                if verdict is WANT_READ:
+                    conn.since = now
+                    return
+                if verdict.__class__ is not Verdict:
+                    del self._parked[fd]
+                    self._running[worker] = conn
+                    return
+                conn.since = now
+        except Exception:
+            logger.critical("serving a connection failed; it is closed", exc_info=True)
+            verdict = CLOSE
+        if verdict is not WANT_READ:
+            self._follow(conn, verdict)
+
+    def _call(self, conn: Parked) -> Verdict:
+        """Runs a parked connection's request in a greenlet."""
+        pool = self._pool
+        worker = pool.pop() if pool else greenlet.greenlet(self._work, self._hub.greenlet)
+        verdict = worker.switch(conn)
+        if verdict.__class__ is Verdict:
+            conn.since = self._turn.now
+            return verdict
+        # It waits, and has come back by the switch of its wait.
+        del self._parked[conn.fd]
+        self._running[worker] = conn
+        return WANT_READ
+
+    def _again(self, fd: int) -> None:
+        """An event that was not in time, or that nobody has to wait for."""
+        if fd in self._parked:
+            self._on_event(fd, 0)
+
+    def _follow(self, conn: Parked, verdict: Verdict) -> None:
+        """What a parked connection wants, other than to be read again."""
+        if verdict is RUN or verdict is STREAM:
+            if len(self._running) < self._limit:
+                verdict = self._call(conn)
+                if verdict is not WANT_READ:
+                    self._follow(conn, verdict)
+            elif len(self._queue) < self._queue_size:
+                del self._parked[conn.fd]
+                self._queue.append(conn)
+            else:
+                self._follow(conn, conn.refuse(self._turn, "too busy; try again"))
+        elif verdict is AGAIN:
+            self._hub.call_soon(self._again, conn.fd)
+        elif verdict is CLOSE:
+            del self._parked[conn.fd]
+            self._close(conn)
+        # WANT_READ and WANT_WRITE: it is parked, and every edge is watched.
+
+    def _close(self, conn: Parked) -> None:
+        self._hub.unregister(conn.fd)
+        self._missed.discard(conn.fd)
+        conn.close()
+
+    def _accept(self, acceptor: Acceptor, fd: int, events: int) -> None:
+        turn = self._turn
+        turn.now = now = monotonic()
+        if now >= self._next_chores:
+            self._do_chores()
+        for conn in acceptor.accept(turn):
+            self._missed.discard(conn.fd)
+            self._parked[conn.fd] = conn
+            # Being writable, it has its first event at once, and by then often its request.
+            self._hub.register(conn.fd, EDGES, self._on_event)
+        if acceptor.resting_until:
+            self._hub.unregister(acceptor.fd)
+            self._hub.call_later(acceptor.resting_until - now, self._accept_again, acceptor)
+
+    def _accept_again(self, acceptor: Acceptor) -> None:
+        acceptor.resting_until = 0.0
+        if not self._draining:
+            self._hub.register(acceptor.fd, green.READ, partial(self._accept, acceptor))
+
+    def _stop_accepting(self) -> None:
+        if self._draining:
+            return
+        self._draining = True
+        for acceptor in self._acceptors:
+            if not acceptor.resting_until:
+                self._accept(
+                    acceptor, acceptor.fd, 0
+                )  # those whom the kernel has told that they are connected
+            if not acceptor.resting_until:
+                self._hub.unregister(acceptor.fd)
+            acceptor.door.drain()
+
+    def _close_waiting(self) -> None:
+        for conn in list(self._parked.values()):
+            if conn.dismiss():
+                self._follow(conn, CLOSE)
+
+    def _cut(self) -> None:
+        if not self._draining:
+            self._stop_accepting()
+        for conn in self._queue:
+            self._parked[conn.fd] = conn
+        self._queue.clear()
+        for conn in list(self._parked.values()):
+            self._follow(conn, CLOSE)
+        for runner in list(self._running):
+            self._hub.call_soon(runner.throw, greenlet.GreenletExit)
+        if self._chores is not None:
+            self._chores.cancel()
+
+    # Chores
+
+    def _do_chores(self) -> None:
+        """What must be done about once a second while there is work."""
+        turn = self._turn
+        turn.now = now = monotonic()
+        self._next_chores = now + self._chore_interval
+        for acceptor in self._acceptors:
+            acceptor.door.tick(now)
+        for conn in list(self._parked.values()):
+            if conn.overdue(now) and self._parked.get(conn.fd) is conn:
+                self._follow(conn, conn.expire(turn))
+        while self._queue and now - self._queue[0].since > self._queue_timeout:
+            conn = self._queue.popleft()
+            self._parked[conn.fd] = conn
+            self._follow(conn, conn.refuse(turn, "too busy; try again"))
+        if self._chores is not None:
+            self._chores.cancel()
+        self._chores = None
+        if self._parked or self._running or self._queue:
+            self._chores = self._hub.call_later(self._chore_interval, self._do_chores)
+
+    # In a greenlet
+
+    def _work(self, conn: Parked) -> None:
+        """The life of a pooled greenlet."""
+        me = greenlet.getcurrent()
+        hub, turn, pool, running = self._hub, self._turn, self._pool, self._running
+        rest = hub.switch
+        while True:
+            try:
+                verdict = conn.run(turn)
+            except greenlet.GreenletExit:
+                verdict = CLOSE
+            except Exception:
+                logger.critical("serving a connection failed; it is closed", exc_info=True)
+                verdict = CLOSE
+            if me is hub.main:
+                leave_forked_child()
+            if me in running:
+                # The hub has long gone on: it is settled here, and so is what has queued meanwhile.
+                del running[me]
+                turn.now = conn.since = monotonic()
+                self._settle(conn, verdict)
+                if self._queue and len(running) < self._limit:
+                    conn = self._queue.popleft()
+                    running[me] = conn
+                    continue
+                if len(pool) >= POOLED:
+                    return
+                pool.append(me)
+                conn = rest()
+            else:
+                pool.append(me)
+                conn = rest(verdict)
+
+    def _settle(self, conn: Parked, verdict: Verdict) -> None:
+        """Gives a connection back to the hub."""
+        fd = conn.fd
+        if verdict is CLOSE or self._closed:
+            self._close(conn)
+            return
+        self._parked[fd] = conn
+        if verdict is AGAIN or verdict is STREAM or fd in self._missed:
+            # Not here: only the hub's greenlet may start a call.
+            self._missed.discard(fd)
+            self._hub.call_soon(self._again, fd)

@@ -1,0 +1,59 @@
+"""OS threads as a Backend: one lane, or one a core where threads run Python side by side."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from functools import partial
+from time import monotonic
+from typing import Any
+
+from ...counters import Counters, total
+from ...seam import Door
+from .lane import Lane
+
+
+class ThreadsBackend:
+    """See dualwsgi.seam.Backend.
+
+    `threads` bounds application calls at once; the other limits are those of Lane.
+    """
+
+    def __init__(self, *, threads: int, queue_size: int, queue_timeout: float, shortest: float) -> None:
+        self._threads = threads
+        self._make_lane = partial(Lane, queue_size=queue_size, queue_timeout=queue_timeout, shortest=shortest)
+        self._lanes: list[Lane] = []
+
+    def start(self, make_doors: Callable[[], Sequence[Door]], *, here: bool) -> None:
+        # With the interpreter's lock, a second lane would only fight the first one for it.
+        parallel = not getattr(sys, "_is_gil_enabled", lambda: True)()
+        count = min(self._threads, os.cpu_count() or 1) if parallel else 1
+        for number in range(count):
+            share = self._threads // count + (number < self._threads % count)
+            self._lanes.append(self._make_lane(make_doors(), limit=share))
+        for lane in self._lanes:
+            lane.start()
+
+    def make_latch(self) -> Any:
+        return threading.Lock()
+
+    def drain(self) -> None:
+        for lane in self._lanes:
+            lane.drain()
+
+    def dismiss(self) -> None:
+        for lane in self._lanes:
+            lane.dismiss()
+
+    def wait_idle(self, timeout: float) -> bool:
+        deadline = monotonic() + timeout
+        return all(lane.wait_idle(max(0.0, deadline - monotonic())) for lane in self._lanes)
+
+    def close(self) -> None:
+        for lane in self._lanes:
+            lane.close()
+
+    def counters(self) -> Counters:
+        return total(lane.counters() for lane in self._lanes)

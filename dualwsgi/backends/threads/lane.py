@@ -1,0 +1,678 @@
+"""A lane: one epoll, one leader, and as many followers as there are calls that wait.
+
+A thread for every connection makes the interpreter's lock a ping-pong ball, and so does a thread
+for every request.  Here one thread, the leader, polls, reads, and runs the calls that only compute;
+a call that may wait is handed to a follower.  When a call that looked quick keeps the leader, the
+watchdog passes the lead on, and the thread that lost it goes on as a follower.
+
+Who may touch what, when
+
+  Ownership.  A connection in `_parked` is the leader's, and there is one leader.  Handing it over
+  takes it out of `_parked` first; from then on it is the follower's alone, until the follower puts
+  it back as the last thing it does with it.  A follower may close it instead.
+
+  Events.  Descriptors are registered once, edge-triggered, for reading and writing, and never
+  touched again until close() drops them from the set.  So nobody changes the set for a request, a
+  busy connection cannot spin, and an event costs at worst a read that finds nothing: events are
+  hints, and no verdict is drawn from their bits.  That also disarms reuse: an old event for a
+  number that is a new connection by now makes one read more.
+
+  Lost edges.  An event for a descriptor that is not parked (a follower has it) is noted in
+  `_missed`, and `_parked` is looked at again; a follower puts the connection into `_parked`, and
+  looks at `_missed` after.  Whatever the order, one of the two sees the other; if both do, there is
+  one read more.
+
+  The lead.  While the leader runs a call, its token holds that connection.  Leader and watchdog
+  both take it out with list.pop, which only one of them can: if it is the leader, nothing has
+  happened; if it is the watchdog, it takes the connection out of `_parked`, counts the call and
+  appoints another leader, all under the lock.  The loser takes the lock once before it goes on, so
+  that it never runs ahead of that.  Each leadership has a token of its own.  The rest of the batch
+  of events is the lane's, not the thread's: the next leader goes on where the last one stopped.
+
+  Calls.  `_busy` counts calls that are not the leader's; with `_limit` of them running the leader
+  calls nothing and queues, so there is always a leader: to answer 503, to watch deadlines, to stop.
+  `_busy`, `_idle` and the queues change under the lock only.  A leader that runs a call itself is
+  the one above `_busy`, so the limit holds for both together.
+
+  Staying.  A follower whose call waited stays with its connection for a moment, in a read that
+  blocks, since the next request of a busy client comes at once: then nobody has to be woken to hand
+  it over.  The connection is off the set and the follower's alone meanwhile, and no call is counted.
+  Nobody can call a staying follower; it looks at the queue when the moment is over, and nobody stays
+  while others wait.
+
+  The reserve.  Calls that wait may fill every place, and then the quick ones wait with them.  Once
+  a quick one had to, one place is kept free of waiting calls for a while.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from time import monotonic, sleep, thread_time
+from typing import Final
+
+from ...counters import Counters, total
+from ...seam import Door, Parked, Turn, Verdict
+from ..acceptor import Acceptor
+from .routes import Route, Routes
+from .stream import ThreadStream
+
+logger = logging.getLogger("dualwsgi")
+
+WANT_READ, WANT_WRITE, AGAIN = Verdict.WANT_READ, Verdict.WANT_WRITE, Verdict.AGAIN
+RUN, STREAM, CLOSE = Verdict.RUN, Verdict.STREAM, Verdict.CLOSE
+
+EVENTS_A_POLL: Final = 256
+RUNS_A_TURN: Final = 16
+"""Pipelined requests of one connection that a follower runs before it looks at the queue."""
+
+TICK: Final = 0.005
+"""Seconds between two looks of the watchdog; a leader is stuck after one to two."""
+
+STAY: Final = 0.005
+"""Seconds that a follower stays with its connection."""
+
+RESERVE_TIME: Final = 10.0
+"""Seconds for which a place is kept for quick calls after one had to wait."""
+
+IDLE_TIME: Final = 20.0
+"""Seconds after which a follower with nothing to do goes."""
+
+SAMPLE_INTERVAL: Final = 0.1
+"""Seconds between two batches whose calls are measured one by one."""
+
+EDGES: Final = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
+
+Job = tuple[Parked, Route | None]
+"""A connection to run, and the route to learn from it; None where its time says nothing."""
+
+
+class Worker:
+    """A thread of a lane: now leader, now follower."""
+
+    __slots__ = ("_wake", "job", "kept", "turn")
+
+    def __init__(self, job: Job | None) -> None:
+        self.job = job  # what to serve when called; None means: lead
+        self.kept: Parked | None = None  # the connection that it has taken off the set, to stay with it
+        self.turn = Turn(monotonic())
+        self._wake = threading.Lock()
+        self._wake.acquire()
+
+    def wait(self, timeout: float) -> bool:
+        """Waits, idle, until it is called; whether it was."""
+        return self._wake.acquire(timeout=timeout)
+
+    def call(self) -> None:
+        """Ends its wait()."""
+        self._wake.release()
+
+
+class Lane:
+    """See the essay above.
+
+    `limit` bounds application calls at once; `queue_size` and `queue_timeout` (seconds) the requests
+    that wait for one; `shortest` (seconds) is the shortest deadline there is.
+    """
+
+    def __init__(
+        self, doors: Sequence[Door], *, limit: int, queue_size: int, queue_timeout: float, shortest: float
+    ) -> None:
+        self._acceptors = {door.sock.fileno(): Acceptor(door, ThreadStream) for door in doors}
+        self._limit = limit
+        self._queue_size = queue_size
+        self._queue_timeout = queue_timeout
+        self._chore_interval = min(1.0, max(shortest / 4, 0.005))
+        self._epoll = select.epoll()
+        self._alarm = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._epoll.register(self._alarm, select.EPOLLIN | select.EPOLLET)
+        for fd in self._acceptors:
+            self._epoll.register(fd, select.EPOLLIN)
+
+        # The leader's
+        self._parked: dict[int, Parked] = {}
+        self._missed: set[int] = set()
+        self._again: deque[int] = deque()  # descriptors whose connections can go on without an event
+        self._batch: Iterator[tuple[int, int]] = iter(())
+        self._orders: deque[Callable[[Turn], None]] = deque()
+        self._resting: list[Acceptor] = []  # listeners that are off the set for a moment
+        self._next_chores = 0.0
+        self._next_sample = 0.0
+        self._routes = Routes()
+
+        # Under the lock
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
+        self._busy = 0
+        self._running: set[Parked] = set()  # what `_busy` counts
+        self._inline_ok = True  # `_busy` is below the limit; read without the lock
+        self._reserve_until = 0.0
+        self._queue: deque[Job] = deque()
+        self._quick_queue: deque[Job] = deque()
+        self._idle: list[Worker] = []
+        self._staying = 0
+        self._workers: set[Worker] = set()
+        self._departed = Counters()  # of threads that have gone
+
+        # Between leader and watchdog
+        self._token: list[Parked] = []
+        self._leading = Turn(0.0)
+        self._leader_id = 0
+        self._watch_wake = threading.Lock()
+        self._watch_wake.acquire()
+        self._watch_sleeps = False
+        self._watchdog = threading.Thread(target=self._watch, name="dualwsgi-watchdog", daemon=True)
+
+        self._draining = False
+        self._shut = threading.Event()
+        self._stopping = False
+
+    # From outside, by any thread
+
+    def start(self) -> None:
+        with self._lock:
+            appoint = self._appoint(None)
+        appoint()
+        self._watchdog.start()
+
+    def drain(self) -> None:
+        """Accept no more; connections end with their next response.
+
+        When it returns, the listeners may be closed.
+        """
+        self._order(self._stop_accepting)
+        self._shut.wait(1.0)
+
+    def dismiss(self) -> None:
+        """Close the connections that wait for a request that may never come."""
+        self._order(self._close_waiting)
+
+    def wait_idle(self, timeout: float) -> bool:
+        """Waits up to `timeout` seconds until no connection is left; whether none is."""
+        deadline = monotonic() + timeout
+        with self._changed:
+            while self._parked or self._busy or self._queue or self._quick_queue or self._staying:
+                left = deadline - monotonic()
+                if left <= 0:
+                    return False
+                # Connections also leave without a word: a leader closes dozens a batch.
+                self._changed.wait(min(left, 0.02))
+        return True
+
+    def close(self) -> None:
+        """Cuts every connection, and lets every thread go once its call returns."""
+        with self._changed:
+            self._stopping = True
+            self._ring()
+            for conn in self._running:
+                conn.interrupt()
+            for worker in self._idle:
+                worker.call()
+            self._idle.clear()
+            self._changed.wait_for(lambda: not self._workers, timeout=1.0)
+            stuck = len(self._workers)
+        self._rouse_watchdog()
+        self._watchdog.join(1.0)
+        for conn in [*self._parked.values(), *(job[0] for job in (*self._queue, *self._quick_queue))]:
+            conn.close()
+        self._parked.clear()
+        if stuck:
+            logger.warning("%d application calls did not end and were left behind", stuck)
+        else:
+            self._epoll.close()
+            os.close(self._alarm)
+
+    def counters(self) -> Counters:
+        with self._lock:
+            return total([self._departed, *(worker.turn.counters for worker in self._workers)])
+
+    def _order(self, act: Callable[[Turn], None]) -> None:
+        self._orders.append(act)
+        self._ring()
+
+    def _ring(self) -> None:
+        """Wakes the leader.  Each write is an edge, so nobody has to read the alarm."""
+        if not self._epoll.closed:
+            os.eventfd_write(self._alarm, 1)
+
+    # The leader
+
+    def _lead(self, me: Worker) -> tuple[Parked, Verdict] | None:
+        """Leads until the lane stops (None) or the lead is lost: then what is left to settle."""
+        turn = me.turn
+        turn.now = monotonic()
+        self._leading = turn
+        self._leader_id = threading.get_native_id()
+        token: list[Parked] = []
+        self._token = token
+        publish, withdraw = token.append, token.pop
+        parked, poll = self._parked, self._epoll.poll
+        sampling = False
+        while True:
+            for fd, _ in self._batch:
+                conn = parked.get(fd)
+                if conn is None:
+                    self._take_other(fd, turn)
+                    continue
+                verdict = conn.advance(turn)
+                if verdict is RUN:
+                    route = conn.request.line.route or self._route_of(conn)
+                    if route.quick and self._inline_ok:
+                        publish(conn)
+                        verdict = self._run_measured(conn, route, turn) if sampling else conn.run(turn)
+                        try:
+                            withdraw()
+                        except IndexError:
+                            with self._lock:  # so that the watchdog has done what it does to win
+                                return conn, verdict
+                        conn.since = turn.now
+                    else:
+                        self._hand_over((conn, route), turn)
+                        continue
+                if verdict is not WANT_READ:
+                    self._follow(conn, verdict, turn)
+            if self._stopping:
+                return None
+            events = poll(self._patience(turn), EVENTS_A_POLL)
+            turn.now = now = monotonic()
+            if self._watch_sleeps and events:
+                self._rouse_watchdog()
+            while self._again:
+                events.append((self._again.popleft(), 0))
+            self._batch = iter(events)
+            if now >= self._next_chores:
+                self._do_chores(turn)
+            sampling = now >= self._next_sample
+            if sampling:
+                self._next_sample = now + SAMPLE_INTERVAL
+
+    def _patience(self, turn: Turn) -> float:
+        """Seconds that the leader may sleep; without limit if there is nothing to watch."""
+        if self._again or self._orders or self._stopping:
+            return 0
+        if self._parked or self._busy or self._queue or self._quick_queue or self._resting or self._staying:
+            return max(0.0, self._next_chores - turn.now)
+        for acceptor in self._acceptors.values():
+            acceptor.door.tick(monotonic())  # what it holds back would else be held back for long
+        return -1
+
+    def _route_of(self, conn: Parked) -> Route:
+        route = conn.request.line.route = self._routes.find(conn.route_name())
+        return route
+
+    def _run_measured(self, conn: Parked, route: Route, turn: Turn) -> Verdict:
+        """run(), now and then with the clocks read, to find routes that have begun to wait a little."""
+        wall, cpu = monotonic(), thread_time()
+        verdict = conn.run(turn)
+        route.learn(monotonic() - wall, thread_time() - cpu, not self._busy)
+        return verdict
+
+    def _follow(self, conn: Parked, verdict: Verdict, turn: Turn) -> None:
+        """What a parked connection wants, other than to be read again."""
+        if verdict is CLOSE:
+            del self._parked[conn.fd]
+            conn.close()
+        elif verdict is AGAIN:
+            self._again.append(conn.fd)
+        elif verdict is RUN:
+            self._hand_over((conn, conn.request.line.route or self._route_of(conn)), turn)
+        elif verdict is STREAM:
+            self._hand_over((conn, None), turn)
+        # WANT_READ and WANT_WRITE: it is parked, and every edge is watched.
+
+    def _take_other(self, fd: int, turn: Turn) -> None:
+        """An event that is not for a parked connection."""
+        if fd in self._acceptors:
+            self._accept(self._acceptors[fd], turn)
+        elif fd == self._alarm:
+            while self._orders:
+                self._orders.popleft()(turn)
+        else:
+            self._missed.add(fd)
+            if fd in self._parked:
+                self._missed.discard(fd)
+                self._again.append(fd)
+
+    def _accept(self, acceptor: Acceptor, turn: Turn) -> None:
+        for conn in acceptor.accept(turn):
+            self._missed.discard(conn.fd)
+            self._parked[conn.fd] = conn
+            # Being writable, it has its first event at once, and by then often its request.
+            self._epoll.register(conn.fd, EDGES)
+        if acceptor.resting_until:
+            self._epoll.unregister(acceptor.fd)
+            self._resting.append(acceptor)
+            self._next_chores = min(self._next_chores, acceptor.resting_until)
+
+    def _stop_accepting(self, turn: Turn) -> None:
+        for acceptor in self._acceptors.values():
+            if not acceptor.resting_until and not self._draining:
+                self._accept(acceptor, turn)  # those whom the kernel has told that they are connected
+            if not acceptor.resting_until and not self._draining:
+                self._epoll.unregister(acceptor.fd)
+            acceptor.door.drain()
+        self._resting.clear()
+        self._draining = True
+        self._shut.set()
+
+    def _close_waiting(self, turn: Turn) -> None:
+        for conn in list(self._parked.values()):
+            if conn.dismiss():
+                self._follow(conn, CLOSE, turn)
+
+    # Chores
+
+    def _do_chores(self, turn: Turn) -> None:
+        """What must be done about once a second while there is work."""
+        now = turn.now
+        self._next_chores = now + self._chore_interval
+        for acceptor in self._acceptors.values():
+            acceptor.door.tick(now)
+        for acceptor in self._resting[:]:
+            if now >= acceptor.resting_until:
+                acceptor.resting_until = 0.0
+                self._resting.remove(acceptor)
+                self._epoll.register(acceptor.fd, select.EPOLLIN)
+            else:
+                self._next_chores = min(self._next_chores, acceptor.resting_until)
+        for conn in list(self._parked.values()):
+            # A follower may have put it there just now, and an earlier one in this list handed it on.
+            if conn.overdue(now) and self._parked.get(conn.fd) is conn:
+                verdict = conn.expire(turn)
+                if verdict is not WANT_READ:
+                    self._follow(conn, verdict, turn)
+        self._tend_queues(turn)
+
+    def _tend_queues(self, turn: Turn) -> None:
+        """Refuses requests that have waited too long, and fills places that came free by time."""
+        oldest = turn.now - self._queue_timeout
+        while True:
+            with self._lock:
+                stale = next(
+                    (q for q in (self._quick_queue, self._queue) if q and q[0][0].since < oldest), None
+                )
+                job = stale.popleft() if stale is not None else self._next_queued(turn.now)
+            if job is None:
+                return
+            self._parked[job[0].fd] = job[0]
+            if stale is not None:
+                self._refuse(job[0], turn)
+            else:
+                self._hand_over(job, turn)
+
+    # Handing over
+
+    def _hand_over(self, job: Job, turn: Turn) -> None:
+        """Gives a parked connection's request to a follower, or queues it, or refuses it."""
+        conn, route = job
+        quick = route is not None and route.quick
+        with self._lock:
+            if quick:
+                self._reserve_until = turn.now + RESERVE_TIME
+            free = self._idle or len(self._workers) <= self._limit
+            if free and self._busy < self._places(quick, turn.now):
+                self._take_place(conn)
+                del self._parked[conn.fd]
+                appoint = self._appoint(job)
+            elif len(self._queue) + len(self._quick_queue) < self._queue_size:
+                del self._parked[conn.fd]
+                (self._quick_queue if quick else self._queue).append(job)
+                return
+            else:
+                appoint = partial(self._refuse, conn, turn)
+        appoint()
+
+    def _refuse(self, conn: Parked, turn: Turn) -> None:
+        verdict = conn.refuse(turn, "too busy; try again")
+        if verdict is not WANT_READ:
+            self._follow(conn, verdict, turn)
+
+    def _places(self, quick: bool, now: float) -> int:
+        """How many calls may run besides the leader's, for a call of this kind."""
+        return self._limit - 1 if not quick and self._limit > 1 and now < self._reserve_until else self._limit
+
+    def _next_queued(self, now: float) -> Job | None:
+        """The next request that may run beside the `_busy` calls that do; under the lock."""
+        if self._quick_queue and self._busy < self._limit:
+            return self._quick_queue.popleft()
+        if self._queue and self._busy < self._places(False, now):
+            return self._queue.popleft()
+        return None
+
+    def _take_place(self, conn: Parked) -> None:
+        """Counts a call; under the lock, as everything that counts."""
+        self._busy += 1
+        self._inline_ok = self._busy < self._limit
+        self._running.add(conn)
+
+    def _leave_place(self, conn: Parked) -> None:
+        self._busy -= 1
+        self._inline_ok = True
+        self._running.discard(conn)
+
+    def _appoint(self, job: Job | None) -> Callable[[], None]:
+        """Gives a job to a thread; what is returned must be called outside the lock, to tell it."""
+        if self._idle:
+            worker = self._idle.pop()
+            worker.job = job
+            return worker.call
+        worker = Worker(job)
+        self._workers.add(worker)
+        return threading.Thread(target=self._work, args=(worker,), name="dualwsgi-worker", daemon=True).start
+
+    # The followers
+
+    def _work(self, me: Worker) -> None:
+        """The life of a thread."""
+        route: Route | None
+        try:
+            while True:
+                if me.job is None:
+                    try:
+                        left = self._lead(me)
+                    except Exception:
+                        # A fault of this program.  One connection may be lost over it, not the server.
+                        logger.critical("the leader of a lane failed; it goes on", exc_info=True)
+                        for conn in self._token:
+                            self._parked.pop(conn.fd, None)
+                            conn.close()
+                        continue
+                    if left is None:
+                        break
+                    conn, verdict = left
+                    route = None
+                    conn.since = me.turn.now = monotonic()
+                else:
+                    conn, route = me.job
+                    verdict = RUN
+                verdict = self._serve(conn, verdict, route, me.turn)
+                if verdict is WANT_READ and route is not None and self._worth_staying(conn, route):
+                    if not self._stay(conn, route, me):
+                        break
+                else:
+                    self._give_back(conn, verdict, me)
+                    if not self._next_job(me, conn):
+                        break
+        finally:
+            with self._changed:
+                self._workers.discard(me)
+                self._departed.add(me.turn.counters)
+                self._changed.notify_all()
+
+    def _run(self, conn: Parked, route: Route | None, turn: Turn) -> Verdict:
+        turn.now = began = monotonic()
+        if route is None:
+            verdict = conn.run(turn)
+            conn.since = turn.now = monotonic()
+        elif route.is_long:
+            verdict = conn.run(turn)
+            conn.since = turn.now = monotonic()
+            route.learn_length(turn.now - began)
+        else:
+            cpu = thread_time()
+            verdict = conn.run(turn)
+            conn.since = turn.now = monotonic()
+            route.learn(turn.now - began, thread_time() - cpu, self._busy == 1)
+        return verdict
+
+    def _serve(self, conn: Parked, verdict: Verdict, route: Route | None, turn: Turn) -> Verdict:
+        """Runs a request, and goes on with its connection while that can, unless others have waited."""
+        try:
+            if verdict is RUN:
+                verdict = self._run(conn, route, turn)
+            for _ in range(RUNS_A_TURN):
+                if verdict is AGAIN:
+                    verdict = conn.advance(turn)
+                if (verdict is RUN or verdict is STREAM) and not self._queue and not self._quick_queue:
+                    verdict = self._run(conn, conn.request.line.route if verdict is RUN else None, turn)
+                if verdict is not AGAIN:
+                    break
+        except Exception:
+            logger.critical("serving a connection failed; it is closed", exc_info=True)
+            return CLOSE
+        return verdict
+
+    def _give_back(self, conn: Parked, verdict: Verdict, me: Worker) -> None:
+        """Lets go of a connection, which must not be touched after."""
+        fd = conn.fd
+        kept, me.kept = me.kept, None
+        if verdict is CLOSE or self._stopping:
+            conn.close()
+            return
+        if kept is conn:
+            conn.stream.forbid_waits()
+            self._epoll.register(fd, EDGES)  # what has come in the meantime is an edge
+        if verdict is RUN or verdict is STREAM:
+            with self._lock:
+                self._queue.append((conn, None))
+            return
+        self._parked[fd] = conn
+        nudge = verdict is AGAIN
+        if fd in self._missed:
+            self._missed.discard(fd)
+            nudge = True
+        if nudge:
+            self._again.append(fd)
+            self._ring()
+
+    def _worth_staying(self, conn: Parked, route: Route) -> bool:
+        return (
+            route.worth_staying
+            and not self._queue
+            and not self._quick_queue
+            and not self._draining
+            and self._queue_size > 0  # where nobody may wait, nobody may wait for a staying thread
+            and not conn.stream.lookahead
+        )
+
+    def _stay(self, conn: Parked, route: Route, me: Worker) -> bool:
+        """Waits a moment for the connection's next request, and then for any job; False if none comes."""
+        turn = me.turn
+        if me.kept is not conn:
+            self._epoll.unregister(conn.fd)
+            conn.stream.allow_waits(STAY)
+            me.kept = conn
+        with self._lock:
+            self._leave_place(conn)
+            self._staying += 1
+        verdict = conn.advance(turn)
+        conn.since = turn.now = monotonic()
+        came = verdict is RUN and not self._queue and not self._quick_queue
+        with self._lock:
+            self._staying -= 1
+            came = came and not self._stopping and self._busy < self._places(False, turn.now)
+            if came:
+                self._take_place(conn)
+        route.stayed(verdict is RUN)
+        if came:
+            me.job = (conn, conn.request.line.route)
+            return True
+        self._give_back(conn, verdict, me)
+        with self._lock:
+            found = self._find_job(me)
+        return (found or self._await_call(me)) and not self._stopping
+
+    def _next_job(self, me: Worker, done: Parked) -> bool:
+        """Waits for something to do; False if there will be nothing."""
+        with self._lock:
+            self._leave_place(done)
+            found = self._find_job(me)
+        return (found or self._await_call(me)) and not self._stopping
+
+    def _find_job(self, me: Worker) -> bool:
+        """Takes a request that waits for a call; else it is idle from now on."""
+        job = None if self._stopping else self._next_queued(me.turn.now)
+        if job is None:
+            self._idle.append(me)
+            return False
+        self._take_place(job[0])
+        me.job = job
+        return True
+
+    def _await_call(self, me: Worker) -> bool:
+        """Waits, idle, to be given a job; False if it is not worth waiting any longer."""
+        if self._stopping:
+            return False
+        if me.wait(IDLE_TIME):
+            return True
+        with self._lock:
+            if me in self._idle:
+                self._idle.remove(me)
+                return False
+        me.wait(-1)  # somebody has just called it
+        return True
+
+    # The watchdog
+
+    def _watch(self) -> None:
+        """Passes on the lead of a leader that a call has kept for one tick to two."""
+        seen: tuple[Parked | None, float] = (None, 0.0)
+        while not self._stopping:
+            held = next(iter(self._token), None)
+            now = self._leading.now
+            if held is None and seen == (None, now):
+                # No call since the last look: the leader is asleep or has nothing to run.
+                self._watch_sleeps = True
+                if not self._token and self._leading.now == now:
+                    self._watch_wake.acquire()
+                self._watch_sleeps = False
+            elif held is not None and seen == (held, held.since):
+                self._pass_lead()
+            seen = (None, now) if held is None else (held, held.since)
+            sleep(TICK)
+
+    def _rouse_watchdog(self) -> None:
+        self._watch_sleeps = False
+        try:
+            self._watch_wake.release()
+        except RuntimeError:
+            pass  # it is on its way
+
+    def _pass_lead(self) -> None:
+        computing = _is_runnable(self._leader_id)
+        with self._lock:
+            try:
+                conn = self._token.pop()
+            except IndexError:
+                return  # the call has just returned
+            del self._parked[conn.fd]
+            self._take_place(conn)
+            appoint = self._appoint(None)
+        route = conn.request.line.route
+        if route is not None:
+            route.kept_leader(computing)
+        appoint()
+
+
+def _is_runnable(thread: int) -> bool:
+    """Whether a thread computes, or would if it were given a processor; False if that is unknown."""
+    try:
+        with open(f"/proc/self/task/{thread}/stat", "rb") as file:
+            return file.read().rpartition(b") ")[2][:1] == b"R"
+    except OSError:
+        return False

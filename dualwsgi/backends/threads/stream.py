@@ -1,0 +1,40 @@
+"""A Stream whose waits block the calling thread."""
+
+from __future__ import annotations
+
+import _socket
+import os
+import select
+import struct
+
+from ...errors import DeadlineExceeded
+from ..stream import SocketStream
+
+
+class ThreadStream(SocketStream):
+    """See dualwsgi.seam.Stream."""
+
+    __slots__ = ()
+
+    def allow_waits(self, seconds: float) -> None:
+        """From now on reads and writes wait, up to so many seconds, before they raise BlockingIOError."""
+        timeval = struct.pack("@ll", int(seconds), int(seconds % 1 * 1_000_000))
+        self._sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_RCVTIMEO, timeval)
+        self._sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_SNDTIMEO, timeval)
+        os.set_blocking(self.fd, True)
+
+    def forbid_waits(self) -> None:
+        """Takes allow_waits() back."""
+        os.set_blocking(self.fd, False)
+
+    def wait_readable(self, timeout: float) -> None:
+        self._wait(select.POLLIN, timeout)
+
+    def wait_writable(self, timeout: float) -> None:
+        self._wait(select.POLLOUT, timeout)
+
+    def _wait(self, events: int, timeout: float) -> None:
+        poll = select.poll()
+        poll.register(self.fd, events)
+        if not poll.poll(timeout * 1000):
+            raise DeadlineExceeded("the peer did not keep its deadline")

@@ -1,0 +1,472 @@
+"""Every setting of the server: one frozen dataclass, one field a knob, checked in one place.
+
+A field's metadata holds its Knob: the help text, how the value is written in text, which values
+are allowed.  Flags (`--queue-size`), variables (`DUALWSGI_QUEUE_SIZE`) and help pages are made from
+that, so no option is told twice.  Where a knob also exists in gunicorn, it has the name it has there.
+
+This file knows no command line, opens no file and binds no socket.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, ClassVar, Literal, NoReturn
+
+from .errors import ConfigError
+
+__all__ = ["BackendName", "BindAddress", "Config", "Knob", "LogLevel", "knobs", "parse_bind", "read_environ"]
+
+BackendName = Literal["threads", "green"]
+LogLevel = Literal["debug", "info", "warning", "error", "critical"]
+
+ENV_PREFIX = "DUALWSGI_"
+
+KIB = 1024
+GIB = 1024**3
+DAY = 86_400.0
+
+
+# The kinds of knob
+
+
+class Knob:
+    """One setting: what it does, how text is read into it, what it may hold.
+
+    `parse` and `check` return the value to keep, or raise ConfigError; `label` is what the operator
+    wrote (`threads`, `--threads` or `DUALWSGI_THREADS`), so that the error names it in their words.
+    """
+
+    metavar = "TEXT"
+    wanted = "a text"
+    bounds = ""
+
+    def __init__(self, help_: str, *, short: str = "") -> None:
+        self.help = help_
+        self.short = short
+
+    def parse(self, text: str, label: str) -> Any:
+        return self.check(text, label)
+
+    def check(self, value: Any, label: str) -> Any:
+        raise NotImplementedError
+
+    def write(self, value: Any) -> str:
+        """The text that `parse` reads as `value`."""
+        return str(value)
+
+    def refuse(self, value: object, problem: str, label: str) -> NoReturn:
+        raise ConfigError(f"{label}: {value!r} {problem}; give {self.wanted}")
+
+
+class Count(Knob):
+    """A whole number within a range."""
+
+    metavar = "N"
+
+    def __init__(self, help_: str, low: int, high: int) -> None:
+        super().__init__(help_)
+        self.low, self.high = low, high
+        self.bounds = f"{self.write(low)} to {self.write(high)}"
+        self.wanted = f"a whole number from {self.bounds}"
+
+    def parse(self, text: str, label: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            self.refuse(text, "is not a whole number", label)
+        return self.check(value, label)
+
+    def check(self, value: Any, label: str) -> int:
+        if not isinstance(value, int) or isinstance(value, bool):
+            self.refuse(value, "is not a whole number", label)
+        if not self.low <= value <= self.high:
+            self.refuse(value, "is out of range", label)
+        return value
+
+
+class Size(Count):
+    """A number of bytes; text may say 64k, 10M or 1GiB (powers of 1024)."""
+
+    metavar = "BYTES"
+    _TEXT = re.compile(r"(\d+) ?(?:([kmg])(?:i?b)?|b)?", re.ASCII | re.IGNORECASE)
+    _UNITS = "bkmg"
+
+    def __init__(self, help_: str, low: int, high: int) -> None:
+        super().__init__(help_, low, high)
+        self.wanted = f"a number of bytes from {self.bounds} (64k, 10M and 1G are understood)"
+
+    def parse(self, text: str, label: str) -> int:
+        match = self._TEXT.fullmatch(text.strip())
+        if match is None:
+            self.refuse(text, "is not a number of bytes", label)
+        digits, unit = match.groups("")
+        return self.check(int(digits) * KIB ** self._UNITS.index(unit.lower() or "b"), label)
+
+    def write(self, value: int) -> str:
+        power = next(power for power in (3, 2, 1, 0) if value % KIB**power == 0) if value else 0
+        return f"{value // KIB**power}{self._UNITS[power].upper() if power else ''}"
+
+
+class Seconds(Knob):
+    """A length of time; text may say 500ms, 30s, 2m or 1h."""
+
+    metavar = "SECONDS"
+    _TEXT = re.compile(r"(\d+|\d*\.\d+) ?(ms|s|m|h)?", re.ASCII | re.IGNORECASE)
+    _UNITS: ClassVar = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+    def __init__(self, help_: str, low: float = 0.001, high: float = DAY) -> None:
+        super().__init__(help_)
+        self.low, self.high = low, high
+        self.bounds = f"{self.write(low)} to {self.write(high)}"
+        self.wanted = f"a number of seconds from {self.bounds} (500ms, 30s and 2m are understood)"
+
+    def parse(self, text: str, label: str) -> float:
+        match = self._TEXT.fullmatch(text.strip())
+        if match is None:
+            self.refuse(text, "is not a number of seconds", label)
+        digits, unit = match.groups("")
+        return self.check(float(digits) * self._UNITS[unit.lower() or "s"], label)
+
+    def check(self, value: Any, label: str) -> float:
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            self.refuse(value, "is not a number of seconds", label)
+        if not self.low <= value <= self.high:  # NaN fails this too
+            self.refuse(value, "is out of range", label)
+        return float(value)
+
+    def write(self, value: float) -> str:
+        return f"{value:.15g}"
+
+
+class Switch(Knob):
+    """Yes or no."""
+
+    metavar = ""
+    wanted = "yes or no (1, true, on and 0, false, off are understood)"
+    WORDS: ClassVar[Mapping[str, bool]] = {
+        **dict.fromkeys(("1", "true", "yes", "on"), True),
+        **dict.fromkeys(("0", "false", "no", "off"), False),
+    }
+
+    def parse(self, text: str, label: str) -> bool:
+        value = self.WORDS.get(text.strip().lower())
+        if value is None:
+            self.refuse(text, "is neither yes nor no", label)
+        return value
+
+    def check(self, value: Any, label: str) -> bool:
+        if not isinstance(value, bool):
+            self.refuse(value, "is neither True nor False", label)
+        return value
+
+    def write(self, value: bool) -> str:
+        return "on" if value else "off"
+
+
+class Choice(Knob):
+    """One word out of a few."""
+
+    def __init__(self, help_: str, *choices: str, metavar: str = "") -> None:
+        super().__init__(help_)
+        self.choices = choices
+        self.metavar = metavar or "|".join(choices)
+        self.wanted = f"{', '.join(choices[:-1])} or {choices[-1]}"
+
+    def parse(self, text: str, label: str) -> str:
+        return self.check(text.strip().lower(), label)
+
+    def check(self, value: Any, label: str) -> str:
+        if not isinstance(value, str) or value not in self.choices:
+            self.refuse(value, "is not known", label)
+        return value
+
+
+class FieldValue(Knob):
+    """The value of a response field, or '' for none (RFC 9110 section 5.5, in ASCII)."""
+
+    wanted = "printable ASCII without a space at either end, or '' to send none"
+
+    def check(self, value: Any, label: str) -> str:
+        if not isinstance(value, str) or not re.fullmatch(r"(?:[!-~](?:[ -~]*[!-~])?)?", value):
+            self.refuse(value, "cannot be sent in a header", label)
+        return value
+
+
+class LogTarget(Knob):
+    """Where a log goes: '-' for standard output, a path, or None for nowhere.
+
+    Text may also be a Switch's word, so that DUALWSGI_ACCESS_LOG=1 does what --access-log does.
+    """
+
+    metavar = "FILE"
+    wanted = "a path, '-' for standard output, or nothing for no log"
+
+    def parse(self, text: str, label: str) -> str | None:
+        if not text:
+            return None
+        on = Switch.WORDS.get(text.lower())
+        return self.check(text, label) if on is None else "-" if on else None
+
+    def check(self, value: Any, label: str) -> str | None:
+        if value is not None and (not isinstance(value, str) or not value or "\0" in value):
+            self.refuse(value, "is not a path", label)
+        return value
+
+    def write(self, value: str | None) -> str:
+        return value or ""
+
+
+class Binds(Knob):
+    """One listening address or several; text separates them by commas or spaces."""
+
+    metavar = "ADDRESS"
+    wanted = "HOST:PORT, [IPV6]:PORT, :PORT, unix:PATH, unix:@NAME or fd://N, each at most once"
+
+    def parse(self, text: str, label: str) -> tuple[str, ...]:
+        return self.check(re.split(r"[,\s]+", text.strip(", \t\r\n")), label)
+
+    def check(self, value: Any, label: str) -> tuple[str, ...]:
+        if not isinstance(value, str | Iterable):
+            self.refuse(value, "is not an address", label)
+        texts = (value,) if isinstance(value, str) else tuple(value)
+        if not texts or not all(isinstance(text, str) for text in texts):
+            self.refuse(value, "names no address", label)
+        addresses = [parse_bind(text, label) for text in texts]
+        # Port 0 is a new port each time it is asked for, so it may come more than once.
+        known = [address for address in addresses if address.port != 0 or address.kind != "tcp"]
+        if len(set(known)) != len(known):
+            self.refuse(texts, "names an address twice", label)
+        return texts
+
+    def write(self, value: tuple[str, ...]) -> str:
+        return " ".join(value)
+
+
+def _knob(default: Any, knob: Knob) -> Any:
+    return field(default=default, metadata={"knob": knob})
+
+
+# The settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """The settings of one server.  All times are in seconds, all sizes in bytes.
+
+    Made by keyword; a value that cannot work raises ConfigError, which names the field, the value
+    and the cure.  A `list` or a single `str` for `bind` and an `int` for a time are taken too.
+    """
+
+    # Where, and on what
+    bind: tuple[str, ...] = _knob(
+        ("127.0.0.1:8000",),
+        Binds(
+            "Listen here: HOST:PORT, [IPV6]:PORT, :PORT for every interface, unix:PATH, unix:@NAME "
+            "or fd://N; repeat it to listen on several.",
+            short="-b",
+        ),
+    )
+    backend: BackendName = _knob(
+        "threads", Choice("What runs the application: OS threads or greenlets.", "threads", "green")
+    )
+    patch: bool = _knob(
+        True, Switch("Make the standard library cooperative before the application is imported (green only).")
+    )
+
+    # How much at once
+    threads: int = _knob(32, Count("Application calls at once, on threads.", 1, 10_000))
+    concurrency: int = _knob(1_000, Count("Application calls at once, on green.", 1, 1_000_000))
+    queue_size: int = _knob(
+        1_024, Count("Requests that may wait for a call; more are answered 503. 0: none waits.", 0, 1_000_000)
+    )
+    queue_timeout: float = _knob(
+        30.0, Seconds("A request that has waited this long for a call is answered 503.")
+    )
+    backlog: int = _knob(2_048, Count("Connections the kernel keeps until they are accepted.", 1, 65_535))
+
+    # How large
+    limit_request_line: int = _knob(8_190, Size("Largest request line; over it: 414.", 16, GIB))
+    limit_request_fields: int = _knob(100, Count("Most header fields of a request; over it: 431.", 1, 32_768))
+    limit_request_field_size: int = _knob(
+        8_190, Size("Largest header field, name and value; over it: 431.", 16, GIB)
+    )
+    limit_request_head: int = _knob(65_536, Size("Largest request head in all; over it: 431.", 64, GIB))
+    limit_request_body: int = _knob(
+        GIB, Size("Largest request body; over it: 413. 0: no limit.", 0, 1024 * GIB)
+    )
+    limit_chunk_extension: int = _knob(
+        4_096, Size("Largest line before a chunk, with its extensions; over it: 400.", 16, GIB)
+    )
+    limit_trailers: int = _knob(
+        8_192, Size("Largest trailer section after a chunked body; over it: 400.", 0, GIB)
+    )
+    max_keepalive_requests: int = _knob(
+        0, Count("Requests on one connection before it is closed. 0: no limit.", 0, 2**31 - 1)
+    )
+
+    # How long
+    handshake_timeout: float = _knob(10.0, Seconds("A TLS handshake may take this long."))
+    header_timeout: float = _knob(
+        10.0, Seconds("A request head may take this long from its first byte; over it: 408.")
+    )
+    keep_alive: float = _knob(
+        75.0,
+        Seconds("A connection may be idle this long between requests. 0: close after each response.", 0.0),
+    )
+    body_timeout: float = _knob(30.0, Seconds("Reading a request body may stall this long; over it: 408."))
+    write_timeout: float = _knob(30.0, Seconds("Writing a response may stall this long; over it: closed."))
+    linger_timeout: float = _knob(
+        2.0,
+        Seconds("After an error answer, wait this long for the client to read it before closing.", 0.0, 60.0),
+    )
+    graceful_timeout: float = _knob(
+        30.0, Seconds("When stopping, requests in flight may take this long to end. 0: stop at once.", 0.0)
+    )
+
+    # What it tells
+    access_log: str | None = _knob(
+        # Off unless asked for, as in gunicorn: a proxy in front mostly writes one already, and who
+        # compares servers compares them without.
+        None,
+        LogTarget("Write a line for each request to standard output."),
+    )
+    log_level: LogLevel = _knob(
+        "info",
+        Choice(
+            "The least that the error log shows: debug, info, warning, error or critical.",
+            *("debug", "info", "warning", "error", "critical"),
+            metavar="LEVEL",
+        ),
+    )
+    debug: bool = _knob(False, Switch("Show tracebacks to clients in 500 answers. Never in production."))
+    server_header: str = _knob("dualwsgi", FieldValue("Value of the Server header; '' sends none."))
+
+    def __post_init__(self) -> None:
+        for name, knob in _KNOBS.items():
+            # Checked values may come back tidied (a list as a tuple, an int as a float).
+            object.__setattr__(self, name, knob.check(getattr(self, name), name))
+
+    def replace(self, **settings: Any) -> Config:
+        """A copy with these fields changed, checked again."""
+        return replace(self, **settings)
+
+    @property
+    def addresses(self) -> tuple[BindAddress, ...]:
+        """`bind`, parsed."""
+        return tuple(parse_bind(text) for text in self.bind)
+
+
+_KNOBS: dict[str, Knob] = {item.name: item.metadata["knob"] for item in fields(Config)}
+
+
+def knobs() -> Mapping[str, Knob]:
+    """Every field of Config, in order, with its knob."""
+    return _KNOBS
+
+
+def read_environ(environ: Mapping[str, str]) -> dict[str, Any]:
+    """The fields that `environ` sets by `DUALWSGI_<FIELD>`, parsed and checked.
+
+    Other DUALWSGI_* names are left alone: Kubernetes makes DUALWSGI_PORT and the like for a service
+    that happens to be called dualwsgi.  Where '' is no value (a number, say), it counts as not set,
+    since that is what an unset variable becomes in a compose file.
+    """
+    found = {}
+    for name, knob in _KNOBS.items():
+        variable = ENV_PREFIX + name.upper()
+        text = environ.get(variable)
+        if text is None or (not text and not isinstance(knob, FieldValue | LogTarget)):
+            continue
+        found[name] = knob.parse(text, variable)
+    return found
+
+
+# Addresses
+
+
+@dataclass(frozen=True, slots=True)
+class BindAddress:
+    """An address to listen on.  `kind` says which of the other fields count.
+
+    tcp: `host` ('' for every interface; IPv6 without brackets) and `port` (0: the system picks one).
+    unix: `path` in the file system.  abstract: `path` is the name, without its leading NUL (Linux).
+    fd: `fd`, a descriptor that already listens.
+    """
+
+    kind: Literal["tcp", "unix", "abstract", "fd"]
+    host: str = ""
+    port: int = 0
+    path: str = ""
+    fd: int = -1
+
+    def __str__(self) -> str:
+        """The text that parses to this address."""
+        match self.kind:
+            case "unix":
+                return f"unix:{self.path}"
+            case "abstract":
+                return f"unix:@{self.path}"
+            case "fd":
+                return f"fd://{self.fd}"
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+# struct sockaddr_un: 108 bytes on Linux, 104 on BSD and macOS, one of them the closing NUL.
+UNIX_PATH_MAX = 103
+
+
+def parse_bind(text: str, label: str = "bind") -> BindAddress:
+    """Parse HOST:PORT, [IPV6]:PORT, :PORT, *:PORT, unix:PATH, unix:@NAME or fd://N.
+
+    Raises ConfigError, which starts with `label` and says what to write instead.
+    """
+
+    def refuse(problem: str, cure: str) -> NoReturn:
+        raise ConfigError(f"{label}: {text!r} {problem}; give {cure}")
+
+    if not text or re.search(r"[\s\0]", text):
+        refuse("is not an address", "HOST:PORT such as 127.0.0.1:8000, or unix:PATH")
+
+    scheme, colon, rest = text.partition(":")
+    if colon and scheme == "unix":
+        path = rest.removeprefix("//")
+        kind: Literal["unix", "abstract"] = "abstract" if path.startswith("@") else "unix"
+        path = path.removeprefix("@")
+        if not path:
+            refuse("names no path", "unix:PATH such as unix:/run/app.sock")
+        if len(path.encode(errors="surrogateescape")) > UNIX_PATH_MAX:
+            refuse("is too long for a unix socket", f"a path of at most {UNIX_PATH_MAX} bytes")
+        return BindAddress(kind, path=path)
+
+    if colon and scheme == "fd":
+        digits = rest.removeprefix("//")
+        if not _is_number(digits):
+            refuse("names no descriptor", "fd://N such as fd://3")
+        return BindAddress("fd", fd=int(digits))
+
+    if "://" in text:
+        refuse(
+            "is a URL",
+            f"the address alone, such as {text.partition('://')[2].rstrip('/') or '127.0.0.1:8000'}",
+        )
+
+    host, colon, digits = text.rpartition(":")
+    if not colon:
+        example = f":{text} or 127.0.0.1:{text}" if _is_number(text) else f"{text}:8000"
+        refuse("names no port" if not _is_number(text) else "is a port alone", example)
+    if not _is_number(digits) or int(digits) > 65_535:
+        refuse("has no usable port", "a port from 0 to 65535 (0: the system picks one)")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+        if ":" not in host:
+            refuse("has no IPv6 address in its brackets", "one such as [::1]:8000")
+    elif ":" in host or "[" in host or "]" in host:
+        refuse("is an IPv6 address without its brackets", f"[{host.strip('[]')}]:{digits}")
+    return BindAddress("tcp", host="" if host == "*" else host, port=int(digits))
+
+
+def _is_number(text: str) -> bool:
+    # int() also takes '+1', ' 1', '1_0' and digits of other scripts.
+    return text.isascii() and text.isdigit() and len(text) < 10

@@ -1,0 +1,937 @@
+"""The driver: the life of one connection, from its first octet to its close.
+
+    FRESH ─ HANDSHAKE ─┐
+      │                │            ┌────────────── pipelined, or kept alive ─────────────┐
+      └────────────────┴─> IDLE ─> HEAD ─> BODY ─> (run: the application) ─> FLUSH ─> DRAIN ─> IDLE
+                            └──── a head in one read that is known ──┘           └─> LINGER ─> close
+
+`advance` goes on without waiting, `run` calls the application and may wait; both say by a Verdict
+what comes next.  In every state but the run the connection holds no thread and no greenlet.
+
+One rule is owed to edge-triggered polling: WANT_READ is only returned when the last read found
+the socket empty or came back short.  A read that filled its buffer leaves `_more` set, and the
+verdict is AGAIN instead.
+
+A connection is used by one thread at a time; who, is the backend's to say.  Only `interrupt` and
+`describe` may be called from others.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import traceback
+from time import monotonic
+from typing import Any, Final
+
+from ..errors import ApplicationError, BadRequest, BodyError, ClientGone, DeadlineExceeded
+from ..http11.body import Body, ChunkedBody, SizedBody
+from ..http11.head import (
+    HEAD_END,
+    HTTP_11,
+    check_unfinished,
+    find_head_end,
+)
+from ..http11.response import CONTINUE, REASONS, Framing, ResponsePlan, encode_fields, server_answer
+from ..seam import Stream, Turn, Verdict
+from .environ import Environ
+from .exchange import JOINED_UP_TO, Exchange
+from .heads import HEAD_SIZE, Request
+from .input import FileWrapper, Input
+from .phase import Phase
+from .site import Site, logger
+
+WANT_READ, WANT_WRITE, AGAIN = Verdict.WANT_READ, Verdict.WANT_WRITE, Verdict.AGAIN
+RUN, STREAM, CLOSE = Verdict.RUN, Verdict.STREAM, Verdict.CLOSE
+
+HEAD_READ: Final = HEAD_SIZE
+BODY_READ: Final = 65536
+BODY_HELD: Final = 65536
+"""Octets of a request body that are collected before the application is called."""
+DRAIN_LIMIT: Final = 262144
+"""Octets of an unread request body that are read for the sake of keeping the connection."""
+READS_A_TURN: Final = 8
+"""So that a fast sender does not keep its lane from the other connections."""
+HEADS_KEPT: Final = 32
+"""Request heads that one connection may add to the memory of its site."""
+TUNNEL_LOOK: Final = 60.0
+"""Seconds between two looks at a silent client after 101 or CONNECT."""
+EMPTY_LINES: Final = 8
+"""CR LF pairs before a request line that are passed over (RFC 9112 section 2.2)."""
+
+
+_IDLE = Phase.IDLE
+# A segment of a path that is an argument rather than a name: it holds a digit or is long.
+ROUTE_VARIABLE: Final = re.compile(r"(?<=/)(?:[^/]*[0-9][^/]*|[^/]{25,})")
+INTERIM: Final = re.compile(r"1(?:0[2-9]|[1-9][0-9])(?: [\t\x20-\x7e]*)?")
+
+
+class FileTail:
+    """The rest of a file that is being sent."""
+
+    __slots__ = ("count", "fd", "offset", "wrapper")
+
+    def __init__(self, wrapper: FileWrapper, fd: int, offset: int, count: int) -> None:
+        self.wrapper = wrapper  # keeps the file open
+        self.fd = fd
+        self.offset = offset
+        self.count = count
+
+
+class Connection:
+    """One client's connection to one site."""
+
+    __slots__ = (
+        "_body",
+        "_body_error",
+        "_buffer",
+        "_content",
+        "_continue_owed",
+        "_drained",
+        "_environ",
+        "_exchange",
+        "_file",
+        "_head_out",
+        "_heads",
+        "_input",
+        "_kept",
+        "_more",
+        "_out",
+        "_peer",
+        "_read",
+        "_resting",
+        "_result",
+        "_scanned",
+        "_served",
+        "_tunnel",
+        "_turn",
+        "_write",
+        "fd",
+        "phase",
+        "request",
+        "since",
+        "site",
+        "stream",
+    )
+
+    request: Request
+
+    def __init__(self, site: Site, stream: Stream, turn: Turn) -> None:
+        self.site = site
+        self.stream = stream
+        self.fd = stream.fd
+        self.phase = Phase.FRESH
+        self.since = turn.now
+        self._read = stream.read
+        self._write = stream.write
+        self._heads = site.heads.plain
+        # A method kept in a dictionary of its own object is a cycle; close() breaks it.
+        self._peer: Environ = {
+            **stream.peer_environ,
+            "wsgi.early_hints": self.early_hints,
+            "dualwsgi.send_interim": self.send_interim,
+        }
+        # What to say when a response is out and nothing more was read: a look-ahead stream may
+        # hold decrypted octets that no poll will tell of.
+        self._resting = AGAIN if stream.lookahead else WANT_READ
+        self._environ: Environ | None = None
+        self._buffer: bytes | bytearray = b""  # what came in and is not parsed; of a body, what follows it
+        self._scanned = 0  # how much of it is known to hold no end of a head
+        self._more = False  # the last read filled its buffer
+        self._body: Body | None = None  # the decoder, while the body is not all in
+        self._body_error: BodyError | None = None
+        self._content = b""  # decoded content that the application has not read
+        self._continue_owed = False  # the client waits for 100 Continue
+        self._input: Input | None = None
+        self._exchange: Exchange | None = None
+        self._out: memoryview | None = None  # the tail of a response
+        self._file: FileTail | None = None
+        self._result: Any = None  # what the application returned, while it may have to be closed
+        self._head_out = False
+        self._tunnel = False
+        self._drained = 0  # octets read of a body that the application left
+        self._served = 0
+        self._kept = 0  # heads given to the memory of the site
+        self._turn = turn
+
+    # Reading a request
+
+    def advance(self, turn: Turn) -> Verdict:
+        """Goes on as far as it can without waiting."""
+        if self.phase is not _IDLE:
+            return self._resume(turn)
+        try:
+            data = self._read(HEAD_READ)
+        except BlockingIOError:
+            return WANT_READ
+        except OSError:
+            return CLOSE
+        # The short way: clients repeat their heads octet for octet, and this read is one of them.
+        # Whatever the connection says is laid over a copy, never kept with the head.
+        request = self._heads.known.get(data)
+        if request is not None:
+            turn.counters.head_hits += 1
+            self.request = request
+            self.since = turn.now
+            self._environ = environ = request.environ.copy()
+            environ.update(self._peer)
+            return RUN
+        return self._take(data, turn)
+
+    def _resume(self, turn: Turn) -> Verdict:
+        """advance() in every phase but IDLE."""
+        phase = self.phase
+        if phase is Phase.HEAD:
+            return self._read_head(turn)
+        if phase is Phase.FRESH:
+            return self._begin_life(turn)
+        if phase is Phase.BODY:
+            return self._collect_body(turn)
+        if phase is Phase.FLUSH:
+            return self._flush(turn)
+        if phase is Phase.DRAIN:
+            return self._drain_body(turn)
+        if phase is Phase.HANDSHAKE:
+            return self._handshake(turn)
+        if phase is Phase.LINGER:
+            return self._linger()
+        return CLOSE
+
+    def _begin_life(self, turn: Turn) -> Verdict:
+        if self.stream.lookahead:
+            self.phase = Phase.HANDSHAKE
+            return self._handshake(turn)
+        try:
+            data = self._read(HEAD_READ)
+        except BlockingIOError:
+            return WANT_READ
+        except OSError:
+            return CLOSE
+        if not data:
+            return CLOSE
+        return self._take(data, turn)
+
+    def _handshake(self, turn: Turn) -> Verdict:
+        try:
+            verdict = self.stream.handshake()
+        except OSError as error:
+            logger.info("%s: TLS handshake failed: %s", self.describe(), error)
+            return self._close_gently(answered=True) if self.stream.lookahead else CLOSE
+        if verdict is not RUN:
+            return verdict
+        self._read, self._write = self.stream.read, self.stream.write
+        self._peer.update(self.stream.peer_environ)
+        self.phase = _IDLE
+        self.since = turn.now
+        return AGAIN
+
+    def _take(self, data: bytes, turn: Turn) -> Verdict:
+        """Octets of a new request, whose head is not one that is known."""
+        if not data:
+            return CLOSE
+        self._more = len(data) == HEAD_READ
+        self._buffer = data
+        self._scanned = 0
+        self.phase = Phase.HEAD
+        self.since = turn.now
+        return self._parse_head(turn)
+
+    def _read_head(self, turn: Turn) -> Verdict:
+        if len(self._buffer) > self._scanned:
+            # A pipelined request, all or part of which came with the one before.
+            return self._parse_head(turn)
+        try:
+            data = self._read(HEAD_READ)
+        except BlockingIOError:
+            self._more = False
+            return WANT_READ
+        except OSError:
+            return CLOSE
+        if not data:
+            turn.counters.errors += 1
+            return self._reject(turn, BadRequest(400, "the request head was cut short"))
+        self._more = len(data) == HEAD_READ
+        if not isinstance(self._buffer, bytearray):
+            self._buffer = bytearray(self._buffer)  # grows without being copied for every octet
+        self._buffer += data
+        return self._parse_head(turn)
+
+    def _parse_head(self, turn: Turn) -> Verdict:
+        """Parses the head at the front of the buffer, if it is whole."""
+        try:
+            if self._buffer[:2] == b"\r\n":
+                self._pass_over_empty_lines()
+            end = find_head_end(self._buffer, self._scanned)
+            if end < 0:
+                check_unfinished(self._buffer, self._scanned, self.site.limits)
+                self._scanned = len(self._buffer)
+                return self._await_head()
+            if end == len(self._buffer):
+                head, self._buffer = bytes(self._buffer), b""
+            else:
+                head, self._buffer = bytes(self._buffer[:end]), bytes(self._buffer[end:])
+            self._scanned = 0
+            request, environ, kept = self.site.heads.request(head, self._kept < HEADS_KEPT)
+        except BadRequest as error:
+            turn.counters.errors += 1
+            return self._reject(turn, error)
+        self._kept += kept
+        self.request = request
+        environ.update(self._peer)
+        self._environ = environ
+        if request.has_body:
+            self._expect_body()
+            return self._collect_body(turn)
+        return self._ready(turn)
+
+    def _await_head(self) -> Verdict:
+        if not self._buffer:
+            self.phase = _IDLE
+        return AGAIN  # an end that came with the last octets was told with them, and never again
+
+    def _pass_over_empty_lines(self) -> None:
+        rest = bytes(self._buffer).lstrip(b"\r\n")
+        skipped = len(self._buffer) - len(rest)
+        if skipped > 2 * EMPTY_LINES or self._buffer[:skipped] != b"\r\n" * (skipped // 2):
+            raise BadRequest(400, "empty lines instead of a request line")
+        self._buffer = rest
+        self._scanned = 0
+
+    # Collecting a small body
+
+    def _expect_body(self) -> None:
+        """Prepares for the request's body."""
+        fields = self.request.fields
+        self._body = ChunkedBody(self.site.limits) if fields.chunked else SizedBody(fields.length or 0)
+        self._continue_owed = fields.expect_continue
+
+    def _collect_body(self, turn: Turn) -> Verdict:
+        """Reads a small body before the application is called, so that no call waits for it."""
+        body = self._body
+        assert body is not None
+        length = self.request.fields.length
+        if self._continue_owed or (length is not None and length > BODY_HELD):
+            return self._ready(turn)
+        self.phase = Phase.BODY
+        reads = 0
+        pieces = [self._content]
+        have = len(self._content)
+        try:
+            while True:
+                if self._buffer:
+                    piece, self._buffer = body.feed(bytes(self._buffer))
+                    pieces.append(piece)
+                    have += len(piece)
+                    if body.done:
+                        self._body = None
+                        break
+                    if have > BODY_HELD:
+                        break
+                self._content = b"".join(pieces)
+                pieces = [self._content]
+                if reads == READS_A_TURN:
+                    return AGAIN
+                reads += 1
+                data = self._read(BODY_READ)
+                if not data:
+                    raise BadRequest(400, "the request body was cut short")
+                self._more = len(data) == BODY_READ
+                self._buffer = data
+                self.since = turn.now
+        except BlockingIOError:
+            self._more = False
+            return WANT_READ
+        except BadRequest as error:
+            turn.counters.errors += 1
+            return self._reject(turn, error)
+        except OSError:
+            return self._lost(None)
+        self._content = b"".join(pieces)
+        return self._ready(turn)
+
+    def _ready(self, turn: Turn) -> Verdict:
+        """The application can be called."""
+        self.phase = Phase.RUNNING
+        self.since = turn.now
+        may_tunnel = self.request.may_tunnel
+        if self._body is None and not self._content and not may_tunnel:
+            return RUN
+        environ = self._environ
+        assert environ is not None
+        self._input = environ["wsgi.input"] = Input(self.read_content)
+        return RUN if self._body is None and not may_tunnel else STREAM
+
+    # Calling the application
+
+    def run(self, turn: Turn) -> Verdict:
+        """Calls the application and sends its response; may wait for the client."""
+        if self._file is not None:
+            return self._flush_file(turn)
+        self._turn = turn
+        site = self.site
+        exchange = Exchange(self)
+        environ, self._environ = self._environ, None
+        try:
+            result = site.app(environ, exchange.start_response)
+            # The short way, for the commonest response there is: one piece of content whose head
+            # was sent before.  Exchange.respond is the long way and sends the same octets.
+            if (
+                type(result) is not list
+                or len(result) != 1
+                or type(content := result[0]) is not bytes
+                or (plan := exchange.plan) is None
+                or exchange.head_sent
+                or not site.quick_answers
+                or not self.request.is_plain
+                or self._body is not None
+            ):
+                return self._respond(exchange, result)
+            date, size, head = plan.stamped
+            if date is site.date.line and size == len(content):
+                octets = head + content
+            else:
+                octets = self._stamp(plan, content)
+                if not octets:
+                    return self._respond(exchange, result)
+        except BaseException as error:
+            return self._fail(exchange, error)
+        try:
+            sent = self._write(octets)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            return self._lost(exchange)
+        if sent != len(octets):
+            exchange.keep_alive = True
+            exchange.content_sent = len(content)
+            self._out = memoryview(octets)[sent:]
+            turn.counters.bytes_sent += sent
+            return self._settle(exchange)
+        counters = turn.counters
+        counters.classes[plan.code // 100] += 1
+        counters.bytes_sent += sent
+        if site.log is not None:
+            site.log(self.request, self._peer, plan.status, len(content), monotonic() - self.since)
+        if self.phase is _IDLE:
+            return self._resting
+        return self._next_request()
+
+    def _stamp(self, plan: ResponsePlan, content: bytes) -> bytes:
+        """The octets of a plain response with this content, or b"" if that takes more thought."""
+        size = len(content)
+        if plan.never_has_content or plan.has_date or size > JOINED_UP_TO or plan.length not in (None, size):
+            return b""
+        date = self.site.date.line
+        head = b"%bContent-Length: %d\r\n%b\r\n" % (plan.head, size, date)
+        plan.stamped = (date, size, head)
+        return head + content
+
+    def _respond(self, exchange: Exchange, result: Any) -> Verdict:
+        """The long way: whatever PEP 3333 allows an application to return."""
+        self._result = result
+        try:
+            exchange.respond(result)
+        except BaseException as error:
+            return self._fail(exchange, error)
+        if self._file is None:
+            self._close_result()
+        return self._settle(exchange)
+
+    def _close_result(self) -> None:
+        """PEP 3333: close() is called once, however the response ended."""
+        result, self._result = self._result, None
+        close = getattr(result, "close", None)
+        if close is not None:
+            try:
+                close()
+            except BaseException:
+                logger.exception("%s: close() of the application's iterable failed", self.describe())
+
+    # What the application's input reads
+
+    def read_content(self) -> bytes:
+        """The next piece of the request's content, b"" at its end; may wait.  Raises BodyError."""
+        if self._content:
+            content, self._content = self._content, b""
+            return content
+        if self._body_error is not None:
+            raise self._body_error
+        body = self._body
+        if body is None:
+            return self._read_tunnel() if self._tunnel else b""
+        if self._continue_owed:
+            self._continue_owed = False
+            self.send(CONTINUE)
+        try:
+            while True:
+                if self._buffer:
+                    piece, self._buffer = body.feed(bytes(self._buffer))
+                    if body.done:
+                        self._body = None
+                        return piece
+                    if piece:
+                        return piece
+                self._buffer = self._read_waiting()
+        except BadRequest as error:
+            self._body_error = BodyError(error.status, error.reason)
+            raise self._body_error from None
+
+    def _read_waiting(self) -> bytes:
+        while True:
+            try:
+                data = self._read(BODY_READ)
+            except BlockingIOError:
+                try:
+                    self.stream.wait_readable(self.site.config.body_timeout)
+                except DeadlineExceeded:
+                    raise BadRequest(408, "the request body stalled") from None
+                continue
+            except OSError as error:
+                raise ClientGone(str(error)) from None
+            if not data:
+                raise BadRequest(400, "the request body was cut short")
+            self._more = len(data) == BODY_READ
+            return data
+
+    def _read_tunnel(self) -> bytes:
+        """What the client sends after 101 or CONNECT, b"" at its end.  How long it may be silent is the
+        application's to say."""
+        if self._buffer:
+            data, self._buffer = bytes(self._buffer), b""
+            return data
+        while True:
+            try:
+                return self._read(BODY_READ)
+            except BlockingIOError:
+                try:
+                    self.stream.wait_readable(TUNNEL_LOOK)
+                except DeadlineExceeded:
+                    pass
+            except OSError as error:
+                raise ClientGone(str(error)) from None
+
+    # Sending, for the exchange
+
+    def send(self, data: bytes) -> None:
+        """Sends all of `data`; may wait.  Raises ClientGone or DeadlineExceeded."""
+        rest: bytes | memoryview = data
+        while rest:
+            try:
+                sent = self._write(rest)
+            except BlockingIOError:
+                self.stream.wait_writable(self.site.config.write_timeout)
+                continue
+            except OSError as error:
+                raise ClientGone(str(error)) from None
+            self._turn.counters.bytes_sent += sent
+            rest = memoryview(rest)[sent:]
+
+    def send_last(self, head: bytes, content: bytes) -> None:
+        """Sends the end of a response as far as the client takes it; the rest is left to flush."""
+        if len(content) <= JOINED_UP_TO:
+            octets, total = head + content, len(head) + len(content)
+            sent = self._write_now(octets) if octets else 0
+            if sent < total:
+                self._out = memoryview(octets)[sent:]
+        else:
+            try:
+                sent = self.stream.writev((head, content))
+            except BlockingIOError:
+                sent = 0
+            except OSError as error:
+                raise ClientGone(str(error)) from None
+            if sent < len(head):
+                self._out = memoryview(head + content)[sent:]
+            elif sent < len(head) + len(content):
+                self._out = memoryview(content)[sent - len(head) :]
+        self._turn.counters.bytes_sent += sent
+
+    def send_file(self, head: bytes, wrapper: FileWrapper, fd: int, offset: int, count: int) -> None:
+        """Sends `count` octets of a regular file from `offset`; what the client does not take is left."""
+        self.send(head)
+        self._file = FileTail(wrapper, fd, offset, count)
+
+    def _write_now(self, octets: bytes) -> int:
+        try:
+            return self._write(octets)
+        except BlockingIOError:
+            return 0
+        except OSError as error:
+            raise ClientGone(str(error)) from None
+
+    def may_keep_alive(self) -> bool:
+        """Whether this connection can carry another request after the present one."""
+        site = self.site
+        config = site.config
+        if not self.request.fields.keep_alive or site.draining or config.keep_alive <= 0:
+            return False
+        if config.max_keepalive_requests and self._served + 1 >= config.max_keepalive_requests:
+            return False
+        # A client that was not told to go on may send the body or not; nobody can know.
+        if self._continue_owed or self._body_error is not None:
+            return False
+        body = self._body
+        return not (isinstance(body, SizedBody) and body.remaining - len(self._buffer) > DRAIN_LIMIT)
+
+    def head_is_out(self, *, tunnel: bool) -> None:
+        """The head of the final response has been made: interim ones are over.
+
+        `tunnel`: after it, what the client sends is no HTTP.
+        """
+        self._head_out = True
+        self._continue_owed = False
+        self._tunnel = tunnel
+
+    def early_hints(self, headers: list[tuple[str, str]]) -> None:
+        """environ["wsgi.early_hints"]: sends 103 with these fields (RFC 8297)."""
+        self.send_interim("103 Early Hints", headers)
+
+    def send_interim(self, status: str, headers: list[tuple[str, str]]) -> None:
+        """environ["dualwsgi.send_interim"]: sends an interim response (RFC 9110 section 15.2).
+
+        `status` is "102 Processing" and the like, not 100 and not 101.  Does nothing for an HTTP/1.0
+        client or once the response has begun.  Raises ApplicationError.
+        """
+        if not INTERIM.fullmatch(status):
+            raise ApplicationError("an interim status is 102 to 199 and a reason")
+        octets = b"HTTP/1.1 %b\r\n%b\r\n" % (status.encode("latin-1"), encode_fields(headers))
+        if self.request.line.version >= HTTP_11 and not self._head_out:
+            self.send(octets)
+
+    # The end of a response
+
+    def _settle(self, exchange: Exchange) -> Verdict:
+        """The response is made; whether its tail waits or it is complete."""
+        if self._out is None and self._file is None:
+            return self._complete(exchange)
+        self.phase = Phase.FLUSH
+        self._exchange = exchange
+        return STREAM if self._file is not None else WANT_WRITE
+
+    def _flush(self, turn: Turn) -> Verdict:
+        """Sends on the tail of a response to a client that reads slowly."""
+        if self._file is not None:
+            return STREAM
+        self._turn = turn
+        rest = self._out
+        while rest:
+            try:
+                sent = self._write(rest)
+            except BlockingIOError:
+                self._out = rest
+                return WANT_WRITE
+            except OSError:
+                return self._lost(self._exchange) if self._exchange is not None else CLOSE
+            turn.counters.bytes_sent += sent
+            self.since = turn.now
+            rest = rest[sent:]
+        self._out = None
+        return self._complete(self._exchange)
+
+    def _flush_file(self, turn: Turn) -> Verdict:
+        """Sends on a file: in run(), since reading it may wait for a disk."""
+        self._turn = turn
+        tail = self._file
+        assert tail is not None
+        try:
+            while tail.count:
+                try:
+                    sent = self.stream.sendfile(tail.fd, tail.offset, tail.count)
+                except NotImplementedError:
+                    data = os.pread(tail.fd, min(tail.count, JOINED_UP_TO), tail.offset)
+                    self.send(data)
+                    sent = len(data)
+                else:
+                    turn.counters.bytes_sent += sent
+                if not sent:
+                    raise ApplicationError("the file became shorter while it was sent")
+                tail.offset += sent
+                tail.count -= sent
+                self.since = turn.now
+        except BlockingIOError:
+            return WANT_WRITE
+        except ClientGone:
+            return self._lost(self._exchange)
+        except (BrokenPipeError, ConnectionError):
+            return self._lost(self._exchange)
+        except (ApplicationError, DeadlineExceeded, OSError) as error:
+            assert self._exchange is not None
+            return self._fail(self._exchange, error)
+        self._file = None
+        self._close_result()
+        return self._complete(self._exchange)
+
+    def _complete(self, exchange: Exchange | None) -> Verdict:
+        """The whole response is out."""
+        self._exchange = None
+        if exchange is None:  # an answer of the server's own
+            return self._close_gently(answered=True)
+        plan = exchange.plan
+        assert plan is not None
+        self._turn.counters.classes[plan.code // 100] += 1
+        self._log(plan.status, exchange.content_sent)
+        # A body that broke after the head was out: nobody can tell where the next request starts.
+        if not exchange.keep_alive or self._body_error is not None:
+            return self._close_gently()
+        if self._body is not None:
+            self.phase = Phase.DRAIN
+            self._drained = 0
+            return self._drain_body(self._turn)
+        return self._next_request()
+
+    def _log(self, status: str, content_sent: int) -> None:
+        log = self.site.log
+        if log is not None:
+            log(self.request, self._peer, status, content_sent, monotonic() - self.since)
+
+    def _next_request(self) -> Verdict:
+        if self._input is not None:
+            self._input.close()
+            self._input = None
+        self._content = b""
+        self._head_out = False
+        self._served += 1
+        if self._buffer:
+            self._scanned = 0
+            self.phase = Phase.HEAD
+            return AGAIN
+        self.phase = _IDLE
+        return AGAIN if self._more else self._resting
+
+    def _drain_body(self, turn: Turn) -> Verdict:
+        """Reads what the application left of the body, within a bound, for the next request's sake."""
+        body = self._body
+        assert body is not None
+        self._turn = turn
+        reads = 0
+        try:
+            while True:
+                if self._buffer:
+                    self._drained += len(self._buffer)
+                    _, self._buffer = body.feed(bytes(self._buffer))
+                    if body.done:
+                        self._body = None
+                        return self._next_request()
+                    if self._drained > 2 * DRAIN_LIMIT:
+                        return self._close_gently()
+                if reads == READS_A_TURN:
+                    return AGAIN
+                reads += 1
+                data = self._read(BODY_READ)
+                if not data:
+                    return CLOSE
+                self._more = len(data) == BODY_READ
+                self._buffer = data
+                self.since = turn.now
+        except BlockingIOError:
+            self._more = False
+            return WANT_READ
+        except BadRequest as error:
+            logger.info("%s: %s in the rest of the body; closed", self.describe(), error.reason)
+            return self._close_gently()
+        except OSError:
+            return CLOSE
+
+    def _fail(self, exchange: Exchange, error: BaseException) -> Verdict:
+        """The application, the client or the clock ended the response early."""
+        self._out = self._file = None
+        exchange.ended = True
+        self._close_result()
+        if isinstance(error, ClientGone):
+            return self._lost(exchange)
+        if isinstance(error, DeadlineExceeded):
+            self._turn.counters.expired += 1
+            logger.info("%s: the client stopped reading the response; closed", self.describe())
+            self._log("499 Client Closed Request", exchange.content_sent if exchange.head_sent else 0)
+            self.stream.break_off()
+            return CLOSE
+        if self._body_error is not None and _came_of(error, self._body_error):
+            logger.info("%s: %s", self.describe(), self._body_error.reason)
+            if not exchange.head_sent:
+                return self._reject(self._turn, self._body_error)
+        else:
+            logger.error("%s: the application failed", self.describe(), exc_info=error)
+            if not exchange.head_sent:
+                return self._apologize(error)
+        # Part of a response is out: it must not look whole.
+        plan = exchange.plan
+        assert plan is not None
+        self._turn.counters.classes[plan.code // 100] += 1
+        self._log(plan.status, exchange.content_sent)
+        if exchange.framing in (Framing.CLOSE, Framing.RAW):
+            self.stream.break_off()
+        return CLOSE
+
+    def _lost(self, exchange: Exchange | None) -> Verdict:
+        """The client is gone; what was made for it is dropped."""
+        self._out = self._file = None
+        self._close_result()
+        self._turn.counters.gone += 1
+        sent = exchange.content_sent if exchange is not None and exchange.head_sent else 0
+        self._log("499 Client Closed Request", sent)
+        return CLOSE
+
+    # Answers of the server's own
+
+    def refuse(self, turn: Turn, reason: str) -> Verdict:
+        """Answers 503 instead of calling the application."""
+        turn.counters.refused += 1
+        self._environ = None
+        return self._answer(turn, 503, reason, fields=b"Retry-After: 1\r\n", logged=True)
+
+    def _reject(self, turn: Turn, error: BadRequest) -> Verdict:
+        """Answers a request that breaks the protocol; nothing after it is read as a request."""
+        self._environ = None
+        known = self.phase in (Phase.BODY, Phase.RUNNING)
+        if not known:
+            logger.info("%s: %d, %s", self._peer.get("REMOTE_ADDR") or "-", error.status, error.reason)
+        return self._answer(turn, error.status, error.reason, logged=known)
+
+    def _apologize(self, error: BaseException) -> Verdict:
+        text = "the application failed"
+        if self.site.config.debug:
+            text = "".join(traceback.format_exception(error)).encode("utf-8", "backslashreplace").decode()
+        return self._answer(self._turn, 500, text, logged=True)
+
+    def _answer(self, turn: Turn, code: int, text: str, *, fields: bytes = b"", logged: bool) -> Verdict:
+        """Sends a whole response of the server's own and ends the connection after it."""
+        self._turn = turn
+        site = self.site
+        site.date.refresh(turn.now)
+        octets = server_answer(
+            code,
+            text,
+            site.date.line,
+            server_field=site.server_field,
+            fields=fields,
+            content=not (logged and self.request.line.method == "HEAD"),
+        )
+        status = f"{code} {REASONS[code]}"
+        try:
+            sent = self._write_now(octets)
+        except ClientGone:
+            sent = -1
+            status = "499 Client Closed Request"
+        if site.log is not None:
+            content = len(octets) - octets.index(HEAD_END) - len(HEAD_END) if sent >= 0 else 0
+            request = self.request if logged else None
+            site.log(request, self._peer, status, content, monotonic() - self.since)
+        if sent < 0:
+            turn.counters.gone += 1
+            return CLOSE
+        turn.counters.classes[code // 100] += 1
+        turn.counters.bytes_sent += sent
+        if sent < len(octets):
+            self._out = memoryview(octets)[sent:]
+            self._exchange = None
+            self.phase = Phase.FLUSH
+            return WANT_WRITE
+        return self._close_gently(answered=True)
+
+    # The end of the connection
+
+    def _close_gently(self, *, answered: bool = False) -> Verdict:
+        """Closes so that the client gets all that was sent (RFC 9112 section 9.6).
+
+        A close with unread octets in the socket makes a reset, which can overtake the response.
+        So unless the client is known to send no more, only the sending side is closed here, and
+        the rest is read and dropped until the client has closed too.
+        """
+        if (
+            not answered
+            and not self._buffer
+            and self._body is None
+            and not self._more
+            and not self.request.fields.keep_alive
+        ):
+            return CLOSE
+        if self._input is not None:
+            self._input.close()
+            self._input = None
+        self._body = None
+        self._buffer = b""
+        self.stream.shutdown_write()
+        self.phase = Phase.LINGER
+        self.since = self._turn.now
+        return self._linger()
+
+    def _linger(self) -> Verdict:
+        try:
+            for _ in range(READS_A_TURN):
+                if not self._read(BODY_READ):
+                    return CLOSE
+        except BlockingIOError:
+            return WANT_READ
+        except OSError:
+            return CLOSE
+        return AGAIN
+
+    def overdue(self, now: float) -> bool:
+        """Whether what the connection waits for is late."""
+        return now - self.since > self.site.patience[self.phase]
+
+    def expire(self, turn: Turn) -> Verdict:
+        """The deadline of the present phase has passed."""
+        turn.counters.expired += 1
+        phase = self.phase
+        if phase is Phase.HEAD and self._buffer:
+            return self._reject(turn, BadRequest(408, "the request head took too long"))
+        if phase is Phase.BODY:
+            return self._reject(turn, BadRequest(408, "the request body stalled"))
+        if phase is Phase.FLUSH:
+            self._turn = turn
+            logger.info("%s: the client stopped reading the response; closed", self.describe())
+            self.stream.break_off()
+            return self._lost(self._exchange) if self._exchange is not None else CLOSE
+        return CLOSE
+
+    def route_name(self) -> str:
+        """Requests with the same name can be expected to behave alike."""
+        line = self.request.line
+        return f"{line.method} {ROUTE_VARIABLE.sub('*', '/'.join(line.path.split('/', 5)[:5]))}"
+
+    def dismiss(self) -> bool:
+        """Whether a server that is stopping may close this connection now."""
+        return self.phase in (Phase.FRESH, _IDLE, Phase.HANDSHAKE, Phase.LINGER)
+
+    def hung_up(self) -> None:
+        """The client has ended its side, and edge-triggered polling has said so for the last time.
+
+        So no response may be followed by a wait: the end has to be read.
+        """
+        self._resting = AGAIN
+
+    def interrupt(self) -> None:
+        """Ends whatever the connection waits for, from another thread; close() is still its owner's."""
+        self.stream.interrupt()
+
+    def close(self) -> None:
+        """Releases everything.  May be called twice."""
+        self.phase = Phase.CLOSED
+        if self._result is not None:
+            self._close_result()
+        if self._input is not None:
+            self._input.close()
+        self._peer = {}
+        self._environ = self._exchange = self._input = self._body = self._out = self._file = None
+        self._read = self._write = _closed
+        self.stream.close()
+
+    def describe(self) -> str:
+        """Peer and request, for a log line; holds no control characters."""
+        peer = self._peer.get("REMOTE_ADDR") or "-"
+        line = getattr(self, "request", None) and self.request.line
+        return f"{peer} {line.method} {line.target}" if line else str(peer)
+
+
+def _came_of(error: BaseException | None, cause: BaseException) -> bool:
+    """Whether `error` is `cause`, or was raised because of it or while it was handled."""
+    for _ in range(16):  # a chain of exceptions may bite its tail
+        if error is cause or error is None:
+            break
+        error = error.__cause__ or error.__context__
+    return error is cause
+
+
+def _closed(_: Any) -> Any:
+    raise OSError("the connection is closed")

@@ -1,0 +1,253 @@
+"""One request's response: start_response, write, the iterable, and the end of it (PEP 3333).
+
+An Exchange lives for one call of the application.  It decides nothing about the connection beyond
+`keep_alive`, and it waits only through the connection's `send`.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final
+
+from ..errors import ApplicationError
+from ..http11.body import LAST_CHUNK, encode_chunk
+from ..http11.response import Framing, ResponsePlan, frame, plan_response
+from .input import FileWrapper
+from .site import logger
+
+if TYPE_CHECKING:
+    from .connection import Connection
+
+ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
+
+JOINED_UP_TO: Final = 65536
+"""Octets up to which head and content are joined for one write; beyond, copying costs more."""
+
+
+class Exchange:
+    """The response to one request, as far as it has got."""
+
+    __slots__ = (
+        "_conn",
+        "_overflowed",
+        "content_sent",
+        "ended",
+        "framing",
+        "head_sent",
+        "keep_alive",
+        "left",
+        "plan",
+    )
+
+    def __init__(self, conn: Connection) -> None:
+        self._conn = conn
+        self.plan: ResponsePlan | None = None
+        self.head_sent = False
+        self.ended = False  # nothing may follow: what close() would write is no part of the response
+
+    # What the application calls
+
+    def start_response(
+        self, status: str, headers: list[tuple[str, str]], exc_info: ExcInfo | None = None
+    ) -> Callable[[bytes], None]:
+        """PEP 3333.  Raises ApplicationError for what must not be sent."""
+        if self.plan is not None:
+            if exc_info is None:
+                raise ApplicationError("start_response was called a second time without exc_info")
+            if self.head_sent:
+                try:
+                    raise exc_info[1].with_traceback(exc_info[2])
+                finally:
+                    exc_info = None
+        plans = self._conn.site.plans
+        key: tuple[Any, ...] = (status, *headers)
+        try:
+            plan = plans.known.get(key)
+        except TypeError:  # lists for tuples, say, which make no key
+            self.plan = self._checked(plan_response(status, key[1:], self._conn.site.server_field))
+        else:
+            self.plan = plan if plan is not None else self._new_plan(key)
+        return self.write
+
+    def _new_plan(self, key: tuple[Any, ...]) -> ResponsePlan:
+        site = self._conn.site
+        plan = plan_response(key[0], key[1:], site.server_field)
+        # Equal keys must mean equal octets, which holds for str and not for its subclasses.
+        if len(plan.head) <= 2048:
+            plan = site.plans.recall(key) or plan
+            if site.plans.comes_again(key):
+                site.plans.keep(key, plan, 2 * len(plan.head))
+        return self._checked(plan)
+
+    def _checked(self, plan: ResponsePlan) -> ResponsePlan:
+        if plan.upgrade and self._conn.request.fields.upgrade is None:
+            raise ApplicationError("101 answers only a request that asks for an upgrade")
+        return plan
+
+    def write(self, data: bytes) -> None:
+        """The callable that start_response returns: sends `data`, and the head first, before it returns."""
+        if self.ended:
+            raise ApplicationError("write() after the end of the response")
+        self.send(data, None)
+
+    # Sending the response
+
+    def respond(self, result: Iterable[bytes]) -> None:
+        """Sends what the application returned, and the end of the response."""
+        if type(result) is FileWrapper and self._respond_with_file(result):
+            return
+        if not self.head_sent and isinstance(result, list | tuple):
+            self._respond_whole(result)
+            return
+        length: int | None = None
+        try:
+            count = len(result)  # type: ignore[arg-type]  # most iterables have none
+        except TypeError:
+            count = -1
+        for data in result:
+            if data or not isinstance(data, bytes | bytearray):
+                if count == 1:  # PEP 3333: the only item tells the length
+                    length = len(data)
+                self.send(data, length)
+                if self.framing is Framing.NONE or self._overflowed:
+                    break  # the rest of the content is not sent, so it need not be made
+        self.finish(0 if count in (0, 1) else None)
+
+    def _respond_whole(self, result: list[bytes] | tuple[bytes, ...]) -> None:
+        """The whole content is here: it is written at once, and what does not fit is left to park."""
+        for data in result:
+            if not isinstance(data, bytes | bytearray):
+                raise _not_bytes(data)
+        content = bytes(result[0]) if len(result) == 1 else b"".join(result)
+        head = self._begin(len(content))
+        if self.framing is Framing.NONE:
+            content = b""
+        elif self.framing is Framing.SIZED:
+            content = self._fitted(content)
+        elif self.framing is Framing.CHUNKED:
+            content = (encode_chunk(content) if content else b"") + LAST_CHUNK
+        self.content_sent += len(content)
+        if self.framing is Framing.SIZED and self.left:
+            self._conn.send(head + content)
+            raise self._too_short()
+        self.ended = True
+        self._conn.send_last(head, content)
+
+    def send(self, data: bytes, length: int | None) -> None:
+        """Sends a piece of content, the head before it if that is not out.
+
+        `length` is that of the whole content where it is known.
+        """
+        if not isinstance(data, bytes | bytearray):
+            raise _not_bytes(data)
+        head = b"" if self.head_sent else self._begin(length)
+        framing = self.framing
+        if framing is Framing.NONE:
+            data = b""
+        elif framing is Framing.SIZED:
+            data = self._fitted(data)
+        self.content_sent += len(data)
+        if framing is Framing.CHUNKED and data:
+            data = encode_chunk(data)
+        if len(data) <= JOINED_UP_TO:
+            if head or data:
+                self._conn.send(head + data)
+        else:
+            self._conn.send(head)
+            self._conn.send(data)
+
+    def finish(self, length: int | None = None) -> None:
+        """The application has no more to say."""
+        head = b"" if self.head_sent else self._begin(length)
+        if self.framing is Framing.SIZED and self.left:
+            self._conn.send(head)
+            raise self._too_short()
+        self.ended = True
+        self._conn.send_last(head, LAST_CHUNK if self.framing is Framing.CHUNKED else b"")
+
+    def _too_short(self) -> ApplicationError:
+        return ApplicationError(
+            f"the application sent {self.left} octets less than the Content-Length it declared"
+        )
+
+    def _begin(self, length: int | None) -> bytes:
+        """The octets of the head; from here on the response has begun."""
+        plan = self.plan
+        if plan is None:
+            raise ApplicationError("content before start_response was called")
+        conn = self._conn
+        line = conn.request.line
+        decided = frame(
+            plan,
+            method=line.method,
+            http_11=line.version >= (1, 1),
+            keep_alive=conn.may_keep_alive(),
+            length=length,
+        )
+        self.framing = decided.framing
+        self.keep_alive = decided.keep_alive
+        self.left = decided.length if decided.framing is Framing.SIZED and decided.length is not None else 0
+        self.content_sent = 0
+        self._overflowed = False
+        self.head_sent = True
+        conn.head_is_out(tunnel=decided.framing is Framing.RAW)
+        date = b"" if plan.has_date else conn.site.date.line
+        return b"%b%b%b\r\n" % (plan.head, decided.lines, date)
+
+    def _fitted(self, data: bytes) -> bytes:
+        """`data`, cut to what Content-Length still allows: more would be read as the next response."""
+        if len(data) > self.left:
+            if not self._overflowed:
+                self._overflowed = True
+                logger.warning(
+                    "%s: the application sent more than the Content-Length it declared; the rest was dropped",
+                    self._conn.describe(),
+                )
+            data = data[: self.left]
+        self.left -= len(data)
+        return data
+
+    # Files
+
+    def _respond_with_file(self, wrapper: FileWrapper) -> bool:
+        """Sends the file by the kernel, if it is one that the kernel can send; else False."""
+        plan = self.plan
+        if not wrapper.is_plain or self.head_sent or plan is None:
+            return False
+        try:
+            fd = wrapper.filelike.fileno()
+            offset = wrapper.filelike.tell()
+            size = os.fstat(fd)
+        except (OSError, ValueError):
+            return False
+        if not stat.S_ISREG(size.st_mode):
+            return False
+        available = max(0, size.st_size - offset)
+        if plan.length is not None and plan.length > available:
+            logger.warning(
+                "%s: the application declared %d octets of a file that has %d; the file's length was sent",
+                self._conn.describe(),
+                plan.length,
+                available,
+            )
+            self.plan = replace(plan, length=available, stamped=(b"", -1, b""))
+        head = self._begin(available)
+        if self.framing is Framing.RAW:
+            self._conn.send(head)
+            return False
+        self.ended = True
+        if self.framing is not Framing.SIZED:
+            self._conn.send_last(head, b"")
+            return True
+        count, self.left = self.left, 0
+        self.content_sent = count
+        self._conn.send_file(head, wrapper, fd, offset, count)
+        return True
+
+
+def _not_bytes(data: object) -> ApplicationError:
+    return ApplicationError(f"content must be bytes, not {type(data).__name__} (PEP 3333)")

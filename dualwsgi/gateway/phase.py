@@ -1,0 +1,42 @@
+"""Where a connection is in its life, and how long it may stay there: one table for both backends."""
+
+from __future__ import annotations
+
+import enum
+from math import inf
+
+from ..config import Config
+
+
+class Phase(enum.Enum):
+    """Each has its own deadline; in all but RUNNING the connection is parked and holds no stack."""
+
+    FRESH = enum.auto()  # nothing has come in yet
+    HANDSHAKE = enum.auto()
+    IDLE = enum.auto()  # between requests, nothing of the next has come in
+    HEAD = enum.auto()  # part of a head is in
+    BODY = enum.auto()  # collecting a small body
+    RUNNING = enum.auto()  # the application has it (a known head in one read runs as IDLE)
+    FLUSH = enum.auto()  # the response is made, and its tail waits for the client to read
+    DRAIN = enum.auto()  # the response is out, the body is not yet read
+    LINGER = enum.auto()  # nothing more will be sent; waiting for the client to have read it
+    CLOSED = enum.auto()
+
+
+def patience(config: Config) -> dict[Phase, float]:
+    """Seconds that a connection may stay in each phase, counted from its `since`.
+
+    In HEAD, `since` is the first octet of the head; in BODY, FLUSH and DRAIN the last progress.
+    """
+    return {
+        Phase.FRESH: config.header_timeout,
+        Phase.HANDSHAKE: config.handshake_timeout,
+        Phase.IDLE: config.keep_alive,
+        Phase.HEAD: config.header_timeout,
+        Phase.BODY: config.body_timeout,
+        Phase.RUNNING: inf,
+        Phase.FLUSH: config.write_timeout,
+        Phase.DRAIN: config.body_timeout,
+        Phase.LINGER: config.linger_timeout,
+        Phase.CLOSED: inf,
+    }

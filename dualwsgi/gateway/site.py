@@ -1,0 +1,98 @@
+"""What the connections of one listener share: the application, the rules, and what is remembered.
+
+A Site belongs to one lane or hub, so nothing in it is written by two at a time in earnest: the
+dictionaries are only ever changed by single operations that the interpreter makes whole.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from email.utils import formatdate
+from typing import Any, Protocol
+
+from ..config import Config
+from ..http11.head import Limits
+from ..http11.response import ResponsePlan
+from .environ import base_environ
+from .heads import Heads, Request
+from .memory import Memory
+from .phase import patience
+
+logger = logging.getLogger("dualwsgi")
+
+Application = Callable[..., Any]
+
+
+class AccessLog(Protocol):
+    """What is told of each response."""
+
+    def __call__(
+        self, request: Request | None, peer: dict[str, str], status: str, size: int, seconds: float
+    ) -> None:
+        """Once a response: `size` in octets of content.  Never raises."""
+        ...
+
+    def flush(self) -> None:
+        """About once a second.  Never raises."""
+        ...
+
+
+class DateField:
+    """The Date field line (RFC 9110 section 6.6.1), made anew once a second."""
+
+    __slots__ = ("_until", "line")
+
+    def __init__(self) -> None:
+        self.line = b""
+        self._until = 0.0
+        self.refresh(time.monotonic())
+
+    def refresh(self, now: float) -> None:
+        """`now` in monotonic seconds.  Costs a comparison unless the second is over."""
+        if now >= self._until:
+            wall = time.time()
+            self.line = b"Date: %b\r\n" % formatdate(wall, usegmt=True).encode("ascii")
+            self._until = now + 1.0 - wall % 1.0
+
+
+class Site:
+    """One application at one listener, as one lane or hub serves it."""
+
+    def __init__(self, app: Application, config: Config, log: AccessLog | None = None) -> None:
+        self.app = app
+        self.config = config
+        self.limits = Limits(
+            request_line=config.limit_request_line,
+            fields=config.limit_request_fields,
+            field_size=config.limit_request_field_size,
+            head=config.limit_request_head,
+            body=config.limit_request_body,
+            chunk_line=config.limit_chunk_extension,
+            trailers=config.limit_trailers,
+        )
+        self.server_field = (
+            b"Server: %b\r\n" % config.server_header.encode("ascii") if config.server_header else b""
+        )
+        self.date = DateField()
+        self.patience = patience(config)
+        self.log = log
+        self.heads = Heads(base_environ(multiprocess=False), self.limits)
+        self.plans: Memory[ResponsePlan] = Memory(1024, 1 << 20)
+        self.draining = False
+        # Whether a plain request may get the response that was prepared for such requests.
+        self.quick_answers = config.keep_alive > 0 and config.max_keepalive_requests == 0
+
+    def tick(self, now: float) -> None:
+        """To be called about once a second while there is work."""
+        self.date.refresh(now)
+        self.heads.age(now)
+        self.plans.age(now)
+        if self.log is not None:
+            self.log.flush()
+
+    def drain(self) -> None:
+        """From now on every response says Connection: close."""
+        self.draining = True
+        self.quick_answers = False

@@ -1,0 +1,199 @@
+"""The seam between HTTP and waiting: what a connection says, what a stream does, on one screen.
+
+The driver (gateway.connection) is written once.  It never waits in `advance`; in `run` the
+application runs, and there the stream may wait.  A backend parks connections, and on RUN it
+chooses who calls `run`, when, or refuses.  Neither side knows the other's trade: a backend knows
+no HTTP, the driver knows no thread and no greenlet.
+"""
+
+from __future__ import annotations
+
+import _socket
+import enum
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from .counters import Counters
+
+
+class Verdict(enum.Enum):
+    """What a connection wants next."""
+
+    WANT_READ = enum.auto()  # park it until it is readable; everything that was there has been read
+    WANT_WRITE = enum.auto()  # park it until it is writable
+    AGAIN = enum.auto()  # its turn is over but it can go on at once: do not wait for an event
+    RUN = enum.auto()  # call run(): the whole request is here
+    STREAM = enum.auto()  # call run() where it may wait: it will read or write what the client paces
+    CLOSE = enum.auto()  # call close()
+
+
+class Turn:
+    """Who serves: one a thread (or a hub), written by it alone."""
+
+    __slots__ = ("counters", "now")
+
+    def __init__(self, now: float) -> None:
+        self.now = now  # monotonic seconds, as of the last look at the clock
+        self.counters = Counters()
+
+
+class Stream(Protocol):
+    """A connection's octets.  Nothing here blocks but the two waits.
+
+    `read` and `write` of a plain socket are the kernel's own calls, because two layers of calls
+    cost as much as parsing a request: they raise BlockingIOError when they would block and any
+    other OSError when the connection is broken, and the driver takes those for ClientGone in one
+    place.
+    """
+
+    @property
+    def read(self) -> Callable[[int], bytes]: ...
+
+    @property
+    def write(self) -> Callable[[bytes | memoryview], int]: ...
+
+    @property
+    def fd(self) -> int: ...
+
+    @property
+    def lookahead(self) -> bool:
+        """A short read does not mean that nothing more is there, and there is a handshake (TLS)."""
+        ...
+
+    @property
+    def peer_environ(self) -> dict[str, str]:
+        """REMOTE_*, SERVER_* and what else the connection, not the request, says to environ."""
+        ...
+
+    def writev(self, buffers: Sequence[bytes | memoryview]) -> int: ...
+
+    def sendfile(self, fd: int, offset: int, count: int) -> int:
+        """As os.sendfile; raises NotImplementedError where the octets must pass through here."""
+        ...
+
+    def handshake(self) -> Verdict:
+        """Goes on with what must precede the first octet.  RUN says that it is done."""
+        ...
+
+    def wait_readable(self, timeout: float) -> None:
+        """Waits up to `timeout` seconds; raises DeadlineExceeded after them."""
+        ...
+
+    def wait_writable(self, timeout: float) -> None: ...
+
+    def interrupt(self) -> None:
+        """Makes present and coming waits end, from another thread.  Never raises."""
+        ...
+
+    def shutdown_write(self) -> None:
+        """No more will be sent.  Never raises."""
+        ...
+
+    def break_off(self) -> None:
+        """Makes the coming close() a reset, so that no client takes what was sent for whole."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class _Line(Protocol):
+    route: Any
+    """A place for what the backend remembers of requests like this one."""
+
+
+class _Request(Protocol):
+    @property
+    def line(self) -> _Line: ...
+
+
+class Parked(Protocol):
+    """What a backend sees of a connection."""
+
+    fd: int
+    stream: Any  # the backend's own Stream, unless its `lookahead` says that another is laid over it
+    since: float  # when it began to wait for what it waits for; whoever parks it after run() sets it
+
+    @property
+    def request(self) -> _Request: ...
+
+    def advance(self, turn: Turn) -> Verdict: ...
+    def run(self, turn: Turn) -> Verdict: ...
+
+    def route_name(self) -> str:
+        """Requests with the same name can be expected to behave alike."""
+        ...
+
+    def refuse(self, turn: Turn, reason: str) -> Verdict:
+        """Instead of run(): the server is overloaded."""
+        ...
+
+    def overdue(self, now: float) -> bool: ...
+
+    def expire(self, turn: Turn) -> Verdict:
+        """Once it is overdue."""
+        ...
+
+    def dismiss(self) -> bool:
+        """Whether a server that is stopping may close it now."""
+        ...
+
+    def interrupt(self) -> None:
+        """Ends a wait inside run(), from another thread."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Door(Protocol):
+    """Where connections come in: a listening socket and what is made of what it accepts."""
+
+    sock: _socket.socket
+
+    def peer_environ(self, sock: _socket.socket, address: Any) -> dict[str, str]:
+        """What the connection, not the request, says to environ."""
+        ...
+
+    def welcome(self, stream: Stream, turn: Turn) -> Parked:
+        """The driver for a connection that was accepted here."""
+        ...
+
+    def tick(self, now: float) -> None:
+        """To be called about once a second while there is work, and before a long sleep."""
+        ...
+
+    def drain(self) -> None:
+        """From now on, connections end with their next response."""
+        ...
+
+
+class Backend(Protocol):
+    """Who waits and who runs."""
+
+    def start(self, make_doors: Callable[[], Sequence[Door]], *, here: bool) -> None:
+        """Begins to serve; each call of `make_doors` makes a set of doors to the same listeners.
+
+        `here`: the calling thread has nothing else to do than to wait on a latch.
+        """
+        ...
+
+    def make_latch(self) -> Any:
+        """A lock on which the thread that called start() may wait, and a signal handler may open."""
+        ...
+
+    def drain(self) -> None:
+        """Accept no more and finish what is in flight.  The listeners may be closed then."""
+        ...
+
+    def dismiss(self) -> None:
+        """Close the connections that wait for a request that may never come."""
+        ...
+
+    def wait_idle(self, timeout: float) -> bool:
+        """Waits up to `timeout` seconds for every connection to end; whether they have."""
+        ...
+
+    def close(self) -> None:
+        """End everything now: connections are cut, threads or greenlets are let go."""
+        ...
+
+    def counters(self) -> Counters: ...

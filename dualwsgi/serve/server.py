@@ -1,0 +1,238 @@
+"""The server: bind, serve, drain, stop.  Any thread may start and stop it; several fit in a process.
+
+    with Server(app, Config(bind=("127.0.0.1:0",))) as server:
+        print(server.addresses)
+
+Stopping loses nothing that can be kept.  Connections are accepted no more; requests in flight are
+finished; a connection that is waiting for its next request may send one more, which is answered
+with Connection: close, and is closed a moment later.  What has not ended when the grace time is
+over is cut.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from collections.abc import Callable, Sequence
+from time import monotonic
+from types import FrameType
+from typing import Any, Final
+
+from ..config import Config
+from ..counters import Counters
+from ..gateway.connection import Connection
+from ..gateway.site import Application, Site
+from ..seam import Backend, Door, Stream, Turn
+from .listener import Listener, open_listener
+from .observe.accesslog import AccessLog
+
+logger = logging.getLogger("dualwsgi")
+
+DRAIN_WINDOW: Final = 0.5
+"""Seconds for which a connection between two requests may still send one when the server stops."""
+
+
+class _SiteDoor:
+    """A listener's door as one lane or hub uses it: a Site of its own behind a shared socket."""
+
+    def __init__(self, listener: Listener, site: Site) -> None:
+        self.sock = listener.sock
+        self.peer_environ = listener.peer_environ
+        self._site = site
+
+    def welcome(self, stream: Stream, turn: Turn) -> Connection:
+        return Connection(self._site, stream, turn)
+
+    def tick(self, now: float) -> None:
+        self._site.tick(now)
+
+    def drain(self) -> None:
+        self._site.drain()
+
+
+class Server:
+    """Serves `app` as `config` says; keyword arguments are fields of Config, in its place or over it.
+
+    Raises ConfigError for settings that cannot work; start() raises it for addresses that cannot
+    be bound.
+    """
+
+    def __init__(self, app: Application, config: Config | None = None, **settings: Any) -> None:
+        if not callable(app):
+            raise TypeError(f"the application must be callable, and {app!r} is not")
+        if config is None:
+            config = Config(**settings)
+        elif settings:
+            config = config.replace(**settings)
+        self.app = app
+        self.config = config
+        self._lock = threading.Lock()
+        self._listeners: list[Listener] = []
+        self._backend: Backend | None = None
+        self._log: AccessLog | None = None
+        # What a signal handler touches is a flag and a raw lock: an Event's own lock may be held by
+        # the very thread that the handler interrupts.
+        self._stop_wanted = False
+        self._stop_latch: Any = None
+        self._hurry = False
+        self._stopped = False
+
+    # Starting
+
+    def start(self) -> Server:
+        """Binds and begins to serve; returns at once.  Raises ConfigError."""
+        self._start(here=False)
+        return self
+
+    def _start(self, *, here: bool) -> None:
+        with self._lock:
+            if self._backend is not None:
+                raise RuntimeError("the server was started before; make a new one")
+            try:
+                for address in self.config.addresses:
+                    self._listeners.append(open_listener(address, self.config.backlog))
+                if self.config.access_log is not None:
+                    self._log = AccessLog(self.config.access_log)
+                self._backend = _make_backend(self.config)
+            except BaseException:
+                self._release()
+                raise
+            self._backend.start(self._make_doors, here=here)
+            self._stop_latch = self._backend.make_latch()
+            self._stop_latch.acquire()
+
+    def _make_doors(self) -> Sequence[Door]:
+        return [_SiteDoor(listener, Site(self.app, self.config, self._log)) for listener in self._listeners]
+
+    @property
+    def addresses(self) -> list[str]:
+        """Where it listens, as URLs: "http://127.0.0.1:8000", "unix:/run/app.sock"."""
+        return [listener.url for listener in self._listeners]
+
+    @property
+    def counters(self) -> Counters:
+        """What has been done so far."""
+        backend = self._backend
+        return backend.counters() if backend is not None else Counters()
+
+    # Stopping
+
+    def stop(self, grace: float | None = None) -> bool:
+        """Stops and waits for it: at most `grace` seconds (default: the configured graceful_timeout).
+
+        Returns whether everything in flight was finished.  Not to be called by the application
+        itself, whose own request would have to end first; let a thread do it.
+        """
+        self._want_stop()
+        with self._lock:
+            backend = self._backend
+            if backend is None or self._stopped:
+                return True
+            deadline = monotonic() + (self.config.graceful_timeout if grace is None else grace)
+            backend.drain()
+            for listener in self._listeners:
+                listener.close()
+            finished = self._wait(backend, min(deadline, monotonic() + DRAIN_WINDOW))
+            if not finished:
+                backend.dismiss()
+                finished = self._wait(backend, deadline)
+            if not finished:
+                logger.warning("stopping with requests still running: the grace time is over")
+            backend.close()
+            self._release()
+            self._stopped = True
+            return finished
+
+    def _want_stop(self) -> None:
+        self._stop_wanted = True
+        latch = self._stop_latch
+        if latch is not None and latch.locked():
+            latch.release()
+
+    def _wait(self, backend: Backend, deadline: float) -> bool:
+        """Waits until all is quiet, the deadline, or a second signal."""
+        while not self._hurry:
+            left = deadline - monotonic()
+            if backend.wait_idle(max(0.0, min(left, 0.1))):
+                return True
+            if left <= 0:
+                break
+        return False
+
+    def _release(self) -> None:
+        for listener in self._listeners:
+            listener.close()
+        if self._log is not None:
+            self._log.close()
+            self._log = None
+
+    # Serving until told to stop
+
+    def serve_forever(self, ready: Callable[[], None] | None = None) -> None:
+        """Starts if that has not been done, and serves until stop() or a signal; returns when drained.
+
+        In the main thread SIGINT and SIGTERM stop it, and a second one cuts the grace time short.
+        `ready` is called when that is so: who is told earlier could send a signal that kills.
+        """
+        if self._backend is None:
+            self._start(here=True)
+        previous = self._take_signals() if threading.current_thread() is threading.main_thread() else {}
+        try:
+            if ready is not None:
+                ready()
+            if not self._stop_wanted:
+                self._stop_latch.acquire()
+            self.stop()
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+
+    def _take_signals(self) -> dict[signal.Signals, Any]:
+        return {number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self._hurry = self._stop_wanted
+        self._want_stop()
+
+    def __enter__(self) -> Server:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+def _make_backend(config: Config) -> Backend:
+    shortest = min(
+        seconds
+        for seconds in (
+            config.handshake_timeout,
+            config.header_timeout,
+            config.keep_alive,
+            config.body_timeout,
+            config.write_timeout,
+            config.linger_timeout,
+            config.queue_timeout,
+        )
+        if seconds > 0
+    )
+    limits: dict[str, Any] = {
+        "queue_size": config.queue_size,
+        "queue_timeout": config.queue_timeout,
+        "shortest": shortest,
+    }
+    # Imported here: on threads nothing may import greenlet.
+    if config.backend == "green":
+        from ..backends.green import GreenBackend
+
+        return GreenBackend(concurrency=config.concurrency, **limits)
+    from ..backends.threads import ThreadsBackend
+
+    return ThreadsBackend(threads=config.threads, **limits)
+
+
+def serve(app: Application, bind: str | Sequence[str] | None = None, **settings: Any) -> None:
+    """Serves `app` until SIGINT or SIGTERM.  Keyword arguments are fields of Config."""
+    if bind is not None:
+        settings["bind"] = (bind,) if isinstance(bind, str) else tuple(bind)
+    Server(app, **settings).serve_forever()

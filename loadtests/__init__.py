@@ -1,0 +1,1 @@
+"""Load tests: what the server costs, and how it behaves under load. Nothing here is installed with it."""

@@ -1,0 +1,66 @@
+"""What every behaviour test stands on: both backends, and a server that leaves nothing behind."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from serving import Gate, Kit, Served
+
+HAS_GREEN = importlib.util.find_spec("dualwsgi.backends.green") is not None
+
+BACKENDS = [
+    "threads",
+    pytest.param(
+        "green", marks=pytest.mark.skipif(not HAS_GREEN, reason="the green backend is not built in")
+    ),
+]
+
+
+@pytest.fixture(params=BACKENDS)
+def backend(request: pytest.FixtureRequest) -> str:
+    """Each backend in turn: one behaviour, twice shown."""
+    return str(request.param)
+
+
+@pytest.fixture
+def kit(backend: str, tmp_path: Path) -> Iterator[Kit]:
+    """Servers on this backend; at the end they are stopped, and must have left nothing behind."""
+    kit = Kit(backend, tmp_path)
+    logger = logging.getLogger("dualwsgi")
+    level = logger.level
+    logger.addFilter(kit.log)
+    logger.setLevel(logging.INFO)
+    try:
+        yield kit
+    finally:
+        kit.close()
+        logger.removeFilter(kit.log)
+        logger.setLevel(level)
+    kit.check()
+
+
+@pytest.fixture
+def serve(kit: Kit) -> Callable[..., Served]:
+    """serve(app, **settings): a running server."""
+    return kit.serve
+
+
+@pytest.fixture(params=["tcp", "unix"])
+def over(request: pytest.FixtureRequest) -> str:
+    """What the connection runs over."""
+    return str(request.param)
+
+
+@pytest.fixture
+def gate(kit: Kit) -> Gate:
+    return kit.gate()
+
+
+@pytest.fixture
+def said(kit: Kit) -> Callable[[], list[str]]:
+    """said(): what the server logged at WARNING and above, which the test thereby expects."""
+    return kit.log.take

@@ -1,0 +1,236 @@
+"""The peers benchmark: its pure parts, and one second of it for real. No time is ever asserted."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import threading
+from pathlib import Path
+from wsgiref.simple_server import WSGIRequestHandler, make_server
+
+import pytest
+
+from loadtests.peers import apps, reference, wire, wrk
+from loadtests.peers.drives import Sample
+from loadtests.peers.process import cpu_seconds, descendants
+from loadtests.peers.report import Result, aligned, as_json, as_markdown, rows, verdicts
+from loadtests.peers.rounds import Record
+from loadtests.peers.scenarios import SCENARIOS
+from loadtests.peers.servers import SERVERS, Environments
+from loadtests.peers.stats import Spread, paired_ratios, percentile, spread
+
+WRK_OUTPUT = """\
+Running 2s test @ http://127.0.0.1:8000/
+  1 threads and 64 connections
+  Thread Stats   Avg      Stdev     Max   +/- Stdev
+    Latency   421.73us   89.03us   2.46ms   91.26%
+    Req/Sec   142.33k     3.02k  146.57k    70.00%
+  Latency Distribution
+     50%  417.00us
+     75%  431.00us
+     90%  468.00us
+     99%    1.25ms
+  283171 requests in 2.00s, 31.06MB read
+Requests/sec: 141585.50
+Transfer/sec:     15.53MB
+"""
+
+# wrk's output
+
+
+def test_a_clean_report_gives_requests_latencies_in_seconds_and_no_errors() -> None:
+    result = wrk.parse(WRK_OUTPUT)
+    assert (result.requests, result.seconds, result.errors) == (283171, 2.0, ())
+    assert result.rate == 283171 / 2.0
+    assert result.p50 == pytest.approx(0.000417)
+    assert result.p99 == pytest.approx(0.00125)
+    assert result.worst == pytest.approx(0.00246)
+
+
+def test_what_wrk_complains_of_is_kept_in_its_words() -> None:
+    broken = WRK_OUTPUT.replace(
+        "Requests/sec",
+        "  Socket errors: connect 1, read 22, write 3, timeout 4\n"
+        "  Non-2xx or 3xx responses: 17\n"
+        "Requests/sec",
+    )
+    result = wrk.parse(broken)
+    assert result.errors == (
+        "17 non-2xx answers",
+        "socket errors: connect 1, read 22, write 3, timeout 4",
+    )
+    assert (result.read_errors, result.socket_errors) == (22, 30)
+
+
+@pytest.mark.parametrize("output", ["", "unable to connect to 127.0.0.1:1 Connection refused"])
+def test_output_that_is_no_report_is_an_error(output: str) -> None:
+    with pytest.raises(wrk.WrkFailed):
+        wrk.parse(output)
+
+
+def test_unique_heads_are_unique_across_runs_too() -> None:
+    load = wrk.Load(script="unique_short.lua")
+    first, second = (wrk.command(load, 8000, 2) for _ in range(2))
+    assert first[:-1] == second[:-1]
+    assert first[-1] != second[-1]
+
+
+@pytest.mark.parametrize("name", [name for name, one in SCENARIOS.items() if hasattr(one.drive, "load")])
+def test_the_scripts_that_scenarios_name_are_there(name: str) -> None:
+    script = SCENARIOS[name].drive.load.script  # type: ignore[attr-defined]
+    assert script is None or (wrk.SCRIPTS / script).is_file()
+
+
+# Statistics
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([3.0, 1.0, 2.0], Spread(2.0, 1.0, 3.0)),
+        ([1.0, 2.0], Spread(1.5, 1.0, 2.0)),
+        ([math.nan, 5.0], Spread(5.0, 5.0, 5.0)),
+        ([math.nan], None),
+        ([], None),
+    ],
+)
+def test_spread_is_median_lowest_and_highest_of_what_there_is(
+    values: list[float], expected: Spread | None
+) -> None:
+    assert spread(values) == expected
+
+
+def test_ratios_are_taken_within_rounds_and_skip_rounds_without_a_figure() -> None:
+    assert paired_ratios([10.0, 30.0, math.nan, 8.0], [20.0, 30.0, 1.0, 0.0]) == [0.5, 1.0]
+    assert paired_ratios([1.0, 2.0], [4.0]) == [0.25]
+
+
+@pytest.mark.parametrize(("share", "expected"), [(50, 5.0), (99, 10.0), (100, 10.0), (0, 1.0)])
+def test_percentiles_are_by_nearest_rank(share: float, expected: float) -> None:
+    assert percentile([float(value) for value in range(10, 0, -1)], share) == expected
+
+
+# The report
+
+
+def _record(server: str, *cpu: float) -> Record:
+    record = Record(server)
+    for value in cpu:
+        record.add(Sample({"cpu": value, "rate": 1 / value, "core": 1.0, "p50": 0.001, "p99": math.nan}))
+    return record
+
+
+@pytest.fixture
+def result() -> Result:
+    failed = Record("waitress", failed="ServerFailed: it said [bold]no[/bold]")
+    records = [
+        _record("dualwsgi", 10e-6, 12e-6, 9e-6),
+        _record("bjoern", 10e-6, 10e-6, 10e-6),
+        _record("gunicorn-gthread", 90e-6, 100e-6, 110e-6),
+        failed,
+    ]
+    return Result(SCENARIOS["hello"], records, "dualwsgi")
+
+
+def test_the_table_ranks_by_the_first_column_and_ends_with_the_paired_ratio(result: Result) -> None:
+    heading, *lines = rows(result)
+    assert heading[0] == "server"
+    assert heading[-1] == "dualwsgi / it"
+    assert [line[0] for line in lines] == ["dualwsgi", "bjoern", "gunicorn-gthread", "waitress"]
+    assert lines[0][1] == "10.0 [9.0-12.0]"
+    assert [line[-1] for line in lines] == ["-", "1.000 [0.900-1.200]", "0.111 [0.082-0.120]", "-"]
+    assert len({len(line) for line in rows(result)}) == 1
+
+
+def test_goals_are_judged_by_the_median_of_paired_ratios(result: Result) -> None:
+    assert [verdict.met for verdict in verdicts(result)] == [True, False]
+    without = Result(result.scenario, result.records[1:], "bjoern")
+    assert [verdict.met for verdict in verdicts(without)] == [None, None]
+
+
+def test_json_keeps_each_round_and_has_no_nan(result: Result) -> None:
+    said = json.loads(json.dumps(as_json([result], {}), allow_nan=False))
+    servers = said["scenarios"]["hello"]["servers"]
+    assert [one["cpu"] for one in servers["bjoern"]["rounds"]] == [10e-6] * 3
+    assert servers["bjoern"]["dualwsgi_ratio"]["median"] == pytest.approx(1.0)
+    assert servers["waitress"]["failed"]
+
+
+def test_markdown_has_a_table_the_command_and_who_failed(result: Result) -> None:
+    about = {
+        "date": "2000-01-01",
+        "cpu": "2 x abacus",
+        "kernel": "Linux 6",
+        "python": "CPython 3.11.7",
+        "pinning": "nothing pinned",
+        "versions": {"bjoern": "3.2.2"},
+        "command": "python -m loadtests.peers hello",
+    }
+    text = as_markdown([result], about)
+    assert "| bjoern | 10.0 | 100,000 |" in text
+    assert "$ python -m loadtests.peers hello" in text
+    assert "waitress FAILED" in text
+
+
+def test_plain_text_is_aligned() -> None:
+    assert aligned([["a", "bb"], ["ccc", "d"]]) == "a    bb\nccc   d"
+
+
+# Servers and the reference programs
+
+
+def test_every_server_of_a_scenario_is_known_and_its_command_line_is_complete(tmp_path: Path) -> None:
+    environments = Environments(tmp_path / "ours", tmp_path / "peers")
+    for scenario in SCENARIOS.values():
+        assert hasattr(apps, scenario.app)
+        for name in scenario.servers:
+            command = environments.command(
+                SERVERS[name], app="m:a", port=8123, threads=7, log=tmp_path / "log"
+            )
+            assert "8123" in " ".join(command)
+            assert not any("{" in word for word in command)
+
+
+def test_a_head_becomes_an_environ() -> None:
+    environ = reference.parse_head(
+        b"POST /a%20b?c=d HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nAccept: a\r\naccept: b"
+    )
+    names = (
+        "REQUEST_METHOD",
+        "PATH_INFO",
+        "QUERY_STRING",
+        "SERVER_PROTOCOL",
+        "CONTENT_LENGTH",
+        "HTTP_ACCEPT",
+    )
+    assert [environ[name] for name in names] == ["POST", "/a b", "c=d", "HTTP/1.1", "3", "a,b"]
+
+
+def test_this_process_is_its_own_tree_and_uses_cpu() -> None:
+    assert os.getpid() in descendants([os.getpid()])
+    assert cpu_seconds(os.getpid()) > 0
+
+
+# For real
+
+
+class _Quiet(WSGIRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.mark.skipif(wrk.available() is None, reason="wrk is not installed")
+def test_one_second_against_the_standard_library_answers_requests() -> None:
+    with make_server("127.0.0.1", 0, apps.hello, handler_class=_Quiet) as server:
+        serving = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        serving.start()
+        try:
+            with wire.Client(server.server_port) as client:
+                assert client.get() == (200, apps.GREETING)
+            result = wrk.run(wrk.Load(connections=2), server.server_port, 1, None)
+        finally:
+            server.shutdown()
+            serving.join()
+    assert result.requests > 0
+    assert not [error for error in result.errors if "non-2xx" in error]

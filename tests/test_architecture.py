@@ -1,0 +1,146 @@
+"""The house plan as a test: imports point down only, and each floor knows just what it may.
+
+Read from the source by ast, so nothing is imported, and imports inside functions and under
+TYPE_CHECKING count too.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+# From the cellar up.  A part may import itself and what stands below it.
+FLOORS = (
+    *("errors", "_version", "config", "counters", "seam"),
+    "http11",
+    "gateway",
+    *("green", "backends"),
+    "serve",
+    "__init__",  # the front door
+    "eventlet",  # the annexe: nobody inside imports it
+)
+FLOOR = {part: height for height, part in enumerate(FLOORS)}
+
+# Parts that may import less of the house than their floor allows.
+ONLY = {
+    "green": {"errors"},
+    "http11": {"errors", "config", "seam", "counters"},
+    "example": set[str](),
+    "__main__": set[str](),
+}
+
+# The protocol core has bytes and messages: no socket, clock, thread or log.
+HTTP11_STDLIB = {
+    *("__future__", "base64", "bisect", "collections", "dataclasses", "enum", "functools"),
+    *("ipaddress", "itertools", "re", "string", "struct", "types", "typing"),
+}
+
+# Where greenlet may be imported; nothing else from outside the standard library may be, anywhere.
+GREENLET_AT_HOME = ("dualwsgi/green/", "dualwsgi/backends/green/")
+
+# What the command line need not know.
+CLI_FORBIDDEN = {"http11", "gateway", "backends", "counters", "seam"}
+
+
+def modules(package: str) -> list[Path]:
+    return sorted((ROOT / package).rglob("*.py"))
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Every name that `path` imports, in full: `from a import b` is a.b."""
+    base = ROOT / "cli" if path.is_relative_to(ROOT / "cli") else ROOT
+    package = path.relative_to(base).parent.parts
+    for node in ast.walk(ast.parse(path.read_bytes(), str(path))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else ()
+            yield from (".".join([*above, *filter(None, [node.module]), alias.name]) for alias in node.names)
+
+
+def house_imports(path: Path) -> set[tuple[str, ...]]:
+    """What `path` imports of dualwsgi: dualwsgi.http11.head is ('http11', 'head')."""
+    found = {tuple(name.split(".")[1:]) for name in imports(path) if name.partition(".")[0] == "dualwsgi"}
+    # `from dualwsgi import Config` names no part: it comes through the front door.
+    return {names if names and is_part(names[0]) else ("__init__", *names) for names in found}
+
+
+def outside_imports(path: Path) -> set[str]:
+    return {name.partition(".")[0] for name in imports(path)} - {"dualwsgi"}
+
+
+def part_of(path: Path) -> str:
+    return path.relative_to(ROOT / "dualwsgi").parts[0].removesuffix(".py")
+
+
+def is_part(name: str) -> bool:
+    return (ROOT / "dualwsgi" / name).is_dir() or (ROOT / "dualwsgi" / f"{name}.py").is_file()
+
+
+def each(package: str) -> pytest.MarkDecorator:
+    files = modules(package)
+    return pytest.mark.parametrize("path", files, ids=[str(path.relative_to(ROOT)) for path in files])
+
+
+@each("dualwsgi")
+def test_imports_point_down_only(path: Path) -> None:
+    part = part_of(path)
+    parts = {names[0] for names in house_imports(path)} - {part}
+    if part in ONLY:
+        assert parts <= ONLY[part], f"{part} may import {ONLY[part] or 'nothing of the house'}"
+    else:
+        assert part in FLOOR, f"{part} has no floor yet: give it one in FLOORS"
+        upward = {other for other in parts if FLOOR.get(other, len(FLOORS)) >= FLOOR[part]}
+        assert not upward, f"{part} reaches up to {upward}"
+
+
+@each("dualwsgi")
+def test_the_library_stands_on_the_standard_library_and_greenlet(path: Path) -> None:
+    foreign = outside_imports(path) - sys.stdlib_module_names
+    place = path.relative_to(ROOT).as_posix()
+    if place.startswith(GREENLET_AT_HOME):
+        foreign.discard("greenlet")
+    if place == "dualwsgi/__main__.py":
+        foreign.discard("dualwsgi_cli")
+    assert not foreign, "a greenlet import outside its home would turn the GIL on for the threads backend"
+
+
+@each("dualwsgi/http11")
+def test_the_protocol_core_has_no_socket_clock_thread_or_log(path: Path) -> None:
+    assert outside_imports(path) <= HTTP11_STDLIB
+
+
+@each("dualwsgi/gateway")
+def test_the_gateway_does_not_wait_on_its_own(path: Path) -> None:
+    assert not outside_imports(path) & {"select", "selectors", "threading", "_thread", "greenlet"}
+
+
+@each("dualwsgi/backends")
+def test_the_backends_know_no_http_and_not_each_other(path: Path) -> None:
+    other = {"threads": "green", "green": "threads"}.get(path.relative_to(ROOT).parts[2])
+    for names in house_imports(path):
+        assert names[:1] != ("http11",)
+        assert other is None or names[:2] != ("backends", other)
+        assert path.relative_to(ROOT).parts[2] != "threads" or names[:1] != ("green",)
+
+
+@each("cli/dualwsgi_cli")
+def test_the_command_line_keeps_to_the_front_rooms(path: Path) -> None:
+    assert not {names[0] for names in house_imports(path)} & CLI_FORBIDDEN
+
+
+def test_the_entry_point_imports_nothing_before_it_patches() -> None:
+    tree = ast.parse((ROOT / "cli/dualwsgi_cli/entry.py").read_bytes())
+    top = {
+        alias.name if isinstance(node, ast.Import) else str(node.module)
+        for node in tree.body
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for alias in node.names
+    }
+    assert top == {"__future__", "os", "sys", "collections.abc"}
