@@ -127,6 +127,10 @@ class Parked(Protocol):
         """Instead of run(): the server is overloaded."""
         ...
 
+    def hung_up(self) -> None:
+        """The peer has ended its side, and edge-triggered polling may have said so for the last time."""
+        ...
+
     def overdue(self, now: float) -> bool: ...
 
     def expire(self, turn: Turn) -> Verdict:

@@ -287,7 +287,7 @@ class Hub:
         fresh = self._fresh
         poll = self._poller.poll
         timeout: float | None
-        while True:
+        while not self.closed:
             self.turn += 1
             if self.rouse_watcher is not None:
                 self.rouse_watcher()
@@ -519,7 +519,8 @@ class FdWatch:
         try:
             return self._wait(self.writers if mask & WRITE else self.readers, timeout, mask)
         finally:
-            if not self.kept and self.hub is not None and not self.waiting:
+            # Closed meanwhile, it has no hub.
+            if not self.kept and self.hub is not None and not self.waiting:  # type: ignore[redundant-expr]
                 self.hub._callbacks.pop(self.fd, None)
                 self.detach()
 

@@ -358,7 +358,7 @@ class Event:
         waiter = new_waiter()
         self._waiters.append(waiter)
         if self._flag:  # raised since we looked
-            _withdraw(self._waiters, waiter)
+            _withdraw(self._waiters, waiter)  # type: ignore[unreachable]
             return True
         try:
             return waiter.wait(timeout)

@@ -121,7 +121,7 @@ class GreenThread(greenlet):
         waiter = new_waiter()
         self._joiners.append(waiter)
         if self._finished:  # in another thread, just now
-            return True
+            return True  # type: ignore[unreachable]
         try:
             waiter.wait(timeout)
         finally:

@@ -101,7 +101,7 @@ class Watch:
                 since = now
                 hub.rouse_watcher = self._ring
                 # Asleep still, after we asked to be roused: nothing can be missed.
-                if hub.asleep and hub.turn == turn:
+                if hub.asleep and hub.turn == turn:  # type: ignore[redundant-expr]
                     bell.acquire()
                     since = originals.monotonic()
                 hub.rouse_watcher = None

@@ -118,7 +118,10 @@ def test_head_gets_the_head_of_get_and_no_body(serve: Serve, content: Any) -> No
         answer = client.send(request("HEAD")).response("HEAD")
         assert answer.status == 200
         assert "Transfer-Encoding" not in answer
-        if expected.framing == "sized":
+        if not expected.body:
+            # An application that knows HEAD may have left the content out: its length is not known.
+            assert "Content-Length" not in answer
+        elif expected.framing == "sized":
             assert answer["Content-Length"] == str(len(expected.body))
     assert client.silent(0.01)
 

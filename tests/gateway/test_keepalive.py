@@ -99,13 +99,6 @@ def test_a_pipelined_request_waits_for_the_answer_before_it(serve: Serve, gate: 
     assert [answer.body for answer in client.responses(2)] == [b"GET /slow ", b"GET /quick "]
 
 
-HALF_CLOSED = pytest.mark.xfail(
-    strict=False,
-    reason="an end that comes with the last octets makes no edge of its own: the lane must say so",
-)
-
-
-@HALF_CLOSED
 def test_a_connection_whose_client_left_with_its_request_is_closed_at_once(serve: Serve) -> None:
     served = serve(echo)
     client = served.client(patience=1.0)
@@ -114,7 +107,6 @@ def test_a_connection_whose_client_left_with_its_request_is_closed_at_once(serve
     assert client.ending() == "eof"
 
 
-@HALF_CLOSED
 def test_a_half_closed_client_still_gets_its_answers(serve: Serve, gate: Gate) -> None:
     def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
         gate.wait()

@@ -27,7 +27,7 @@ def contexts() -> Iterator[tuple[ssl.SSLContext, ssl.SSLContext]]:
     server.load_cert_chain(module.CERTIFICATE)
     client = ssl.create_default_context(cafile=module.CERTIFICATE)
     os.unlink(module.CERTIFICATE)
-    yield client, server
+    return client, server
 
 
 Contexts = tuple[ssl.SSLContext, ssl.SSLContext]

@@ -44,6 +44,9 @@ RUN, STREAM, CLOSE = Verdict.RUN, Verdict.STREAM, Verdict.CLOSE
 
 EDGES: Final = green.READ | green.WRITE | green.RDHUP | green.EDGE
 
+READY: Final = green.READ | green.WRITE
+"""An event that is more than these two tells of an end."""
+
 POOLED: Final = 1024
 """Idle greenlets that are kept."""
 
@@ -68,7 +71,6 @@ class GreenBackend:
         self._pool: list[Any] = []  # idle greenlets
         self._acceptors: list[Acceptor] = []
         self._turn = Turn(0.0)
-        self._next_chores = 0.0
         self._chores: green.Timer | None = None
         self._draining = False
         self._here = False
@@ -95,6 +97,10 @@ class GreenBackend:
             over = self._over = Waiter(self._hub)
             begun.release()
             over.wait()
+            for worker in self._pool:
+                worker.parent = greenlet.getcurrent()
+                worker.throw(greenlet.GreenletExit)
+            self._hub.close()
         finally:
             self._ended.release()
 
@@ -167,10 +173,8 @@ class GreenBackend:
             return
         turn = self._turn
         turn.now = now = self._hub.now
-        if now >= self._next_chores:
-            self._do_chores()
-            if self._parked.get(fd) is not conn:
-                return
+        if events > READY:
+            conn.hung_up()
         try:
             verdict = conn.advance(turn)
             if verdict is RUN and len(self._running) < self._limit and self._pool:
@@ -236,13 +240,13 @@ class GreenBackend:
     def _accept(self, acceptor: Acceptor, fd: int, events: int) -> None:
         turn = self._turn
         turn.now = now = monotonic()
-        if now >= self._next_chores:
-            self._do_chores()
         for conn in acceptor.accept(turn):
             self._missed.discard(conn.fd)
             self._parked[conn.fd] = conn
             # Being writable, it has its first event at once, and by then often its request.
             self._hub.register(conn.fd, EDGES, self._on_event)
+        if self._chores is None:
+            self._do_chores()
         if acceptor.resting_until:
             self._hub.unregister(acceptor.fd)
             self._hub.call_later(acceptor.resting_until - now, self._accept_again, acceptor)
@@ -289,7 +293,7 @@ class GreenBackend:
         """What must be done about once a second while there is work."""
         turn = self._turn
         turn.now = now = monotonic()
-        self._next_chores = now + self._chore_interval
+        self._chores = self._hub.call_later(self._chore_interval, self._do_chores)
         for acceptor in self._acceptors:
             acceptor.door.tick(now)
         for conn in list(self._parked.values()):
@@ -299,11 +303,9 @@ class GreenBackend:
             conn = self._queue.popleft()
             self._parked[conn.fd] = conn
             self._follow(conn, conn.refuse(turn, "too busy; try again"))
-        if self._chores is not None:
+        if not (self._parked or self._running or self._queue):
             self._chores.cancel()
-        self._chores = None
-        if self._parked or self._running or self._queue:
-            self._chores = self._hub.call_later(self._chore_interval, self._do_chores)
+            self._chores = None
 
     # In a greenlet
 

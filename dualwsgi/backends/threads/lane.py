@@ -15,7 +15,8 @@ Who may touch what, when
   touched again until close() drops them from the set.  So nobody changes the set for a request, a
   busy connection cannot spin, and an event costs at worst a read that finds nothing: events are
   hints, and no verdict is drawn from their bits.  That also disarms reuse: an old event for a
-  number that is a new connection by now makes one read more.
+  number that is a new connection by now makes one read more.  Only of an end the connection is told,
+  since one that came together with octets makes no edge of its own: it reads once more than it would.
 
   Lost edges.  An event for a descriptor that is not parked (a follower has it) is noted in
   `_missed`, and `_parked` is looked at again; a follower puts the connection into `_parked`, and
@@ -87,6 +88,9 @@ SAMPLE_INTERVAL: Final = 0.1
 """Seconds between two batches whose calls are measured one by one."""
 
 EDGES: Final = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
+
+READY: Final = select.EPOLLIN | select.EPOLLOUT
+"""An event that is more than these two tells of an end."""
 
 Job = tuple[Parked, Route | None]
 """A connection to run, and the route to learn from it; None where its time says nothing."""
@@ -254,11 +258,13 @@ class Lane:
         parked, poll = self._parked, self._epoll.poll
         sampling = False
         while True:
-            for fd, _ in self._batch:
+            for fd, events in self._batch:
                 conn = parked.get(fd)
                 if conn is None:
                     self._take_other(fd, turn)
                     continue
+                if events > READY:
+                    conn.hung_up()
                 verdict = conn.advance(turn)
                 if verdict is RUN:
                     route = conn.request.line.route or self._route_of(conn)
@@ -278,13 +284,13 @@ class Lane:
                     self._follow(conn, verdict, turn)
             if self._stopping:
                 return None
-            events = poll(self._patience(turn), EVENTS_A_POLL)
+            batch = poll(self._patience(turn), EVENTS_A_POLL)
             turn.now = now = monotonic()
-            if self._watch_sleeps and events:
+            if self._watch_sleeps and batch:
                 self._rouse_watchdog()
             while self._again:
-                events.append((self._again.popleft(), 0))
-            self._batch = iter(events)
+                batch.append((self._again.popleft(), 0))
+            self._batch = iter(batch)
             if now >= self._next_chores:
                 self._do_chores(turn)
             sampling = now >= self._next_sample
