@@ -162,5 +162,10 @@ class FileWrapper:
         return type(file) is io.FileIO
 
     def __iter__(self) -> Iterator[bytes]:
-        while data := self.filelike.read(self.block_size):
-            yield data
+        return self  # and no generator: what wraps iter(wrapper) has to find close() there
+
+    def __next__(self) -> bytes:
+        data: bytes = self.filelike.read(self.block_size)
+        if not data:
+            raise StopIteration
+        return data

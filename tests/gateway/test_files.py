@@ -6,7 +6,7 @@ import gzip
 import io
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -206,6 +206,31 @@ def test_a_file_for_a_tunnel_follows_its_head(serve: Serve, path: Path) -> None:
     client = serve(Files(lambda: open(path, "rb"))).client().send(b"CONNECT x:1 HTTP/1.1\r\nHost: x\r\n\r\n")
     assert client.response("CONNECT").status == 200
     assert client.exactly(len(CONTENT)) == CONTENT
+
+
+def test_the_iterator_of_a_wrapper_closes_its_file(serve: Serve, path: Path) -> None:
+    """Middleware that sends a range iterates over iter(wrapper), and closes that."""
+    opened: list[Any] = []
+
+    class Part:
+        def __init__(self, iterable: Any) -> None:
+            self.pieces = iter(iterable)
+
+        def __iter__(self) -> Iterator[bytes]:
+            yield next(self.pieces)[:5]
+
+        def close(self) -> None:
+            self.pieces.close()
+
+    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+        opened.append(path.open("rb"))
+        start_response("206 Partial Content", [("Content-Length", "5")])
+        return Part(environ["wsgi.file_wrapper"](opened[0]))
+
+    served = serve(app)
+    assert served.ask().body == path.read_bytes()[:5]
+    served.stop()
+    assert opened[0].closed
 
 
 def test_a_wrapper_that_middleware_wraps_is_an_iterable_like_any(serve: Serve, path: Path) -> None:
