@@ -18,44 +18,35 @@ A connection is used by one thread at a time; who, is the backend's to say.  Onl
 
 from __future__ import annotations
 
-import os
 import re
 import traceback
 from time import monotonic
 from typing import Any, Final
 
-from ..errors import ApplicationError, BadRequest, BodyError, ClientGone, DeadlineExceeded
-from ..http11.body import Body, ChunkedBody, SizedBody
+from ..errors import ApplicationError, BadRequest, ClientGone, DeadlineExceeded
 from ..http11.head import (
     HEAD_END,
     HTTP_11,
     check_unfinished,
     find_head_end,
 )
-from ..http11.response import CONTINUE, REASONS, Framing, ResponsePlan, encode_fields, server_answer
+from ..http11.response import REASONS, Framing, ResponsePlan, encode_fields, server_answer
 from ..seam import Stream, Turn, Verdict
 from .environ import Environ
-from .exchange import JOINED_UP_TO, Exchange
+from .exchange import Exchange
 from .heads import HEAD_SIZE, Request
-from .input import FileWrapper, Input
+from .input import Input
+from .outlet import JOINED_UP_TO, Outlet
 from .phase import Phase
+from .requestbody import BODY_READ, READS_A_TURN, RequestBody
 from .site import Site, logger
 
 WANT_READ, WANT_WRITE, AGAIN = Verdict.WANT_READ, Verdict.WANT_WRITE, Verdict.AGAIN
 RUN, STREAM, CLOSE = Verdict.RUN, Verdict.STREAM, Verdict.CLOSE
 
 HEAD_READ: Final = HEAD_SIZE
-BODY_READ: Final = 65536
-BODY_HELD: Final = 65536
-"""Octets of a request body that are collected before the application is called."""
-DRAIN_LIMIT: Final = 262144
-"""Octets of an unread request body that are read for the sake of keeping the connection."""
-READS_A_TURN: Final = 8
-"""So that a fast sender does not keep its lane from the other connections."""
 HEADS_KEPT: Final = 32
 """Request heads that one connection may add to the memory of its site."""
-TUNNEL_LOOK: Final = 60.0
-"""Seconds between two looks at a silent client after 101 or CONNECT."""
 EMPTY_LINES: Final = 8
 """CR LF pairs before a request line that are passed over (RFC 9112 section 2.2)."""
 
@@ -66,47 +57,28 @@ ROUTE_VARIABLE: Final = re.compile(r"(?<=/)(?:[^/]*[0-9][^/]*|[^/]{25,})")
 INTERIM: Final = re.compile(r"1(?:0[2-9]|[1-9][0-9])(?: [\t\x20-\x7e]*)?")
 
 
-class FileTail:
-    """The rest of a file that is being sent."""
-
-    __slots__ = ("count", "fd", "offset", "wrapper")
-
-    def __init__(self, wrapper: FileWrapper, fd: int, offset: int, count: int) -> None:
-        self.wrapper = wrapper  # keeps the file open
-        self.fd = fd
-        self.offset = offset
-        self.count = count
-
-
 class Connection:
     """One client's connection to one site."""
 
     __slots__ = (
-        "_body",
-        "_body_error",
-        "_buffer",
-        "_content",
-        "_continue_owed",
-        "_drained",
         "_environ",
         "_exchange",
-        "_file",
         "_head_out",
         "_heads",
         "_input",
         "_kept",
         "_more",
-        "_out",
         "_peer",
         "_read",
         "_resting",
-        "_result",
         "_scanned",
         "_served",
-        "_tunnel",
-        "_turn",
         "_write",
+        "body",
+        "buffer",
         "fd",
+        "is_tunnel",
+        "outlet",
         "phase",
         "request",
         "since",
@@ -135,24 +107,17 @@ class Connection:
         # hold decrypted octets that no poll will tell of.
         self._resting = AGAIN if stream.lookahead else WANT_READ
         self._environ: Environ | None = None
-        self._buffer: bytes | bytearray = b""  # what came in and is not parsed; of a body, what follows it
+        self.buffer: bytes | bytearray = b""  # what came in and is not parsed; of a body, what follows it
         self._scanned = 0  # how much of it is known to hold no end of a head
         self._more = False  # the last read filled its buffer
-        self._body: Body | None = None  # the decoder, while the body is not all in
-        self._body_error: BodyError | None = None
-        self._content = b""  # decoded content that the application has not read
-        self._continue_owed = False  # the client waits for 100 Continue
+        self.body: RequestBody | None = None  # while octets of it may come
         self._input: Input | None = None
-        self._exchange: Exchange | None = None
-        self._out: memoryview | None = None  # the tail of a response
-        self._file: FileTail | None = None
-        self._result: Any = None  # what the application returned, while it may have to be closed
+        self._exchange: Exchange | None = None  # whose end waits for the client
+        self.outlet = Outlet(stream, site.config.write_timeout, turn)
         self._head_out = False
-        self._tunnel = False
-        self._drained = 0  # octets read of a body that the application left
+        self.is_tunnel = False  # what the client sends is no HTTP
         self._served = 0
         self._kept = 0  # heads given to the memory of the site
-        self._turn = turn
 
     # Reading a request
 
@@ -230,14 +195,14 @@ class Connection:
         if not data:
             return CLOSE
         self._more = len(data) == HEAD_READ
-        self._buffer = data
+        self.buffer = data
         self._scanned = 0
         self.phase = Phase.HEAD
         self.since = turn.now
         return self._parse_head(turn)
 
     def _read_head(self, turn: Turn) -> Verdict:
-        if len(self._buffer) > self._scanned:
+        if len(self.buffer) > self._scanned:
             # A pipelined request, all or part of which came with the one before.
             return self._parse_head(turn)
         try:
@@ -251,25 +216,25 @@ class Connection:
             turn.counters.errors += 1
             return self._reject(turn, BadRequest(400, "the request head was cut short"))
         self._more = len(data) == HEAD_READ
-        if not isinstance(self._buffer, bytearray):
-            self._buffer = bytearray(self._buffer)  # grows without being copied for every octet
-        self._buffer += data
+        if not isinstance(self.buffer, bytearray):
+            self.buffer = bytearray(self.buffer)  # grows without being copied for every octet
+        self.buffer += data
         return self._parse_head(turn)
 
     def _parse_head(self, turn: Turn) -> Verdict:
         """Parses the head at the front of the buffer, if it is whole."""
         try:
-            if self._buffer[:2] == b"\r\n":
+            if self.buffer[:2] == b"\r\n":
                 self._pass_over_empty_lines()
-            end = find_head_end(self._buffer, self._scanned)
+            end = find_head_end(self.buffer, self._scanned)
             if end < 0:
-                check_unfinished(self._buffer, self._scanned, self.site.limits)
-                self._scanned = len(self._buffer)
+                check_unfinished(self.buffer, self._scanned, self.site.limits)
+                self._scanned = len(self.buffer)
                 return self._await_head()
-            if end == len(self._buffer):
-                head, self._buffer = bytes(self._buffer), b""
+            if end == len(self.buffer):
+                head, self.buffer = bytes(self.buffer), b""
             else:
-                head, self._buffer = bytes(self._buffer[:end]), bytes(self._buffer[end:])
+                head, self.buffer = bytes(self.buffer[:end]), bytes(self.buffer[end:])
             self._scanned = 0
             request, environ, kept = self.site.heads.request(head, self._kept < HEADS_KEPT)
         except BadRequest as error:
@@ -279,65 +244,49 @@ class Connection:
         self.request = request
         environ.update(self._peer)
         self._environ = environ
-        if request.has_body:
-            self._expect_body()
-            return self._collect_body(turn)
-        return self._ready(turn)
+        if not request.has_body:
+            return self._ready(turn)
+        size = request.small_body
+        if size and len(self.buffer) >= size:
+            # The short way: a small body has come with its head, which needs no decoder.
+            content, self.buffer = self.buffer[:size], self.buffer[size:]
+            self._input = environ["wsgi.input"] = Input(bytes, content)
+            self.phase = Phase.RUNNING
+            self.since = turn.now
+            return RUN
+        self.body = RequestBody(self, request.fields)
+        return self._collect_body(turn)
 
     def _await_head(self) -> Verdict:
-        if not self._buffer:
+        if not self.buffer:
             self.phase = _IDLE
         return AGAIN  # an end that came with the last octets was told with them, and never again
 
     def _pass_over_empty_lines(self) -> None:
-        rest = bytes(self._buffer).lstrip(b"\r\n")
-        skipped = len(self._buffer) - len(rest)
-        if skipped > 2 * EMPTY_LINES or self._buffer[:skipped] != b"\r\n" * (skipped // 2):
+        rest = bytes(self.buffer).lstrip(b"\r\n")
+        skipped = len(self.buffer) - len(rest)
+        if skipped > 2 * EMPTY_LINES or self.buffer[:skipped] != b"\r\n" * (skipped // 2):
             raise BadRequest(400, "empty lines instead of a request line")
-        self._buffer = rest
+        self.buffer = rest
         self._scanned = 0
+
+    def read_more(self) -> bool:
+        """Reads into the buffer, which must be empty; False at the end.  Raises what the stream does."""
+        self.buffer = data = self._read(BODY_READ)
+        self._more = len(data) == BODY_READ
+        return len(data) > 0
 
     # Collecting a small body
 
-    def _expect_body(self) -> None:
-        """Prepares for the request's body."""
-        fields = self.request.fields
-        self._body = ChunkedBody(self.site.limits) if fields.chunked else SizedBody(fields.length or 0)
-        self._continue_owed = fields.expect_continue
-
     def _collect_body(self, turn: Turn) -> Verdict:
         """Reads a small body before the application is called, so that no call waits for it."""
-        body = self._body
+        body = self.body
         assert body is not None
-        length = self.request.fields.length
-        if self._continue_owed or (length is not None and length > BODY_HELD):
-            return self._ready(turn)
+        if not body.is_collected:
+            return self._ready(turn, body)
         self.phase = Phase.BODY
-        reads = 0
-        pieces = [self._content]
-        have = len(self._content)
         try:
-            while True:
-                if self._buffer:
-                    piece, self._buffer = body.feed(bytes(self._buffer))
-                    pieces.append(piece)
-                    have += len(piece)
-                    if body.done:
-                        self._body = None
-                        break
-                    if have > BODY_HELD:
-                        break
-                self._content = b"".join(pieces)
-                pieces = [self._content]
-                if reads == READS_A_TURN:
-                    return AGAIN
-                reads += 1
-                data = self._read(BODY_READ)
-                if not data:
-                    raise BadRequest(400, "the request body was cut short")
-                self._more = len(data) == BODY_READ
-                self._buffer = data
-                self.since = turn.now
+            return self._ready(turn, body) if body.collect(turn) else AGAIN
         except BlockingIOError:
             self._more = False
             return WANT_READ
@@ -346,28 +295,29 @@ class Connection:
             return self._reject(turn, error)
         except OSError:
             return self._lost(None)
-        self._content = b"".join(pieces)
-        return self._ready(turn)
 
-    def _ready(self, turn: Turn) -> Verdict:
+    def _ready(self, turn: Turn, body: RequestBody | None = None) -> Verdict:
         """The application can be called."""
         self.phase = Phase.RUNNING
         self.since = turn.now
         may_tunnel = self.request.may_tunnel
-        if self._body is None and not self._content and not may_tunnel:
-            return RUN
+        if body is None:
+            if not may_tunnel:
+                return RUN
+            body = RequestBody(self, self.request.fields)
         environ = self._environ
         assert environ is not None
-        self._input = environ["wsgi.input"] = Input(self.read_content)
-        return RUN if self._body is None and not may_tunnel else STREAM
+        self._input = environ["wsgi.input"] = Input(body.read)
+        return RUN if self.body is None and not may_tunnel else STREAM
 
     # Calling the application
 
     def run(self, turn: Turn) -> Verdict:
         """Calls the application and sends its response; may wait for the client."""
-        if self._file is not None:
-            return self._flush_file(turn)
-        self._turn = turn
+        outlet = self.outlet
+        outlet.turn = turn
+        if outlet.file is not None:
+            return self._flush_file()
         site = self.site
         exchange = Exchange(self)
         environ, self._environ = self._environ, None
@@ -383,7 +333,7 @@ class Connection:
                 or exchange.head_sent
                 or not site.quick_answers
                 or not self.request.is_plain
-                or self._body is not None
+                or self.body is not None
             ):
                 return self._respond(exchange, result)
             date, size, head = plan.stamped
@@ -404,7 +354,7 @@ class Connection:
         if sent != len(octets):
             exchange.keep_alive = True
             exchange.content_sent = len(content)
-            self._out = memoryview(octets)[sent:]
+            outlet.rest = memoryview(octets)[sent:]
             turn.counters.bytes_sent += sent
             return self._settle(exchange)
         counters = turn.counters
@@ -428,136 +378,15 @@ class Connection:
 
     def _respond(self, exchange: Exchange, result: Any) -> Verdict:
         """The long way: whatever PEP 3333 allows an application to return."""
-        self._result = result
         try:
             exchange.respond(result)
         except BaseException as error:
             return self._fail(exchange, error)
-        if self._file is None:
-            self._close_result()
+        if self.outlet.file is None:
+            exchange.close_result()
         return self._settle(exchange)
 
-    def _close_result(self) -> None:
-        """PEP 3333: close() is called once, however the response ended."""
-        result, self._result = self._result, None
-        close = getattr(result, "close", None)
-        if close is not None:
-            try:
-                close()
-            except BaseException:
-                logger.exception("%s: close() of the application's iterable failed", self.describe())
-
-    # What the application's input reads
-
-    def read_content(self) -> bytes:
-        """The next piece of the request's content, b"" at its end; may wait.  Raises BodyError."""
-        if self._content:
-            content, self._content = self._content, b""
-            return content
-        if self._body_error is not None:
-            raise self._body_error
-        body = self._body
-        if body is None:
-            return self._read_tunnel() if self._tunnel else b""
-        if self._continue_owed:
-            self._continue_owed = False
-            self.send(CONTINUE)
-        try:
-            while True:
-                if self._buffer:
-                    piece, self._buffer = body.feed(bytes(self._buffer))
-                    if body.done:
-                        self._body = None
-                        return piece
-                    if piece:
-                        return piece
-                self._buffer = self._read_waiting()
-        except BadRequest as error:
-            self._body_error = BodyError(error.status, error.reason)
-            raise self._body_error from None
-
-    def _read_waiting(self) -> bytes:
-        while True:
-            try:
-                data = self._read(BODY_READ)
-            except BlockingIOError:
-                try:
-                    self.stream.wait_readable(self.site.config.body_timeout)
-                except DeadlineExceeded:
-                    raise BadRequest(408, "the request body stalled") from None
-                continue
-            except OSError as error:
-                raise ClientGone(str(error)) from None
-            if not data:
-                raise BadRequest(400, "the request body was cut short")
-            self._more = len(data) == BODY_READ
-            return data
-
-    def _read_tunnel(self) -> bytes:
-        """What the client sends after 101 or CONNECT, b"" at its end.  How long it may be silent is the
-        application's to say."""
-        if self._buffer:
-            data, self._buffer = bytes(self._buffer), b""
-            return data
-        while True:
-            try:
-                return self._read(BODY_READ)
-            except BlockingIOError:
-                try:
-                    self.stream.wait_readable(TUNNEL_LOOK)
-                except DeadlineExceeded:
-                    pass
-            except OSError as error:
-                raise ClientGone(str(error)) from None
-
-    # Sending, for the exchange
-
-    def send(self, data: bytes) -> None:
-        """Sends all of `data`; may wait.  Raises ClientGone or DeadlineExceeded."""
-        rest: bytes | memoryview = data
-        while rest:
-            try:
-                sent = self._write(rest)
-            except BlockingIOError:
-                self.stream.wait_writable(self.site.config.write_timeout)
-                continue
-            except OSError as error:
-                raise ClientGone(str(error)) from None
-            self._turn.counters.bytes_sent += sent
-            rest = memoryview(rest)[sent:]
-
-    def send_last(self, head: bytes, content: bytes) -> None:
-        """Sends the end of a response as far as the client takes it; the rest is left to flush."""
-        if len(content) <= JOINED_UP_TO:
-            octets, total = head + content, len(head) + len(content)
-            sent = self._write_now(octets) if octets else 0
-            if sent < total:
-                self._out = memoryview(octets)[sent:]
-        else:
-            try:
-                sent = self.stream.writev((head, content))
-            except BlockingIOError:
-                sent = 0
-            except OSError as error:
-                raise ClientGone(str(error)) from None
-            if sent < len(head):
-                self._out = memoryview(head + content)[sent:]
-            elif sent < len(head) + len(content):
-                self._out = memoryview(content)[sent - len(head) :]
-        self._turn.counters.bytes_sent += sent
-
-    def send_file(self, head: bytes, wrapper: FileWrapper, fd: int, offset: int, count: int) -> None:
-        """Sends `count` octets of a regular file from `offset`; what the client does not take is left."""
-        self.send(head)
-        self._file = FileTail(wrapper, fd, offset, count)
-
-    def _write_now(self, octets: bytes) -> int:
-        try:
-            return self._write(octets)
-        except BlockingIOError:
-            return 0
-        except OSError as error:
-            raise ClientGone(str(error)) from None
+    # For the exchange
 
     def may_keep_alive(self) -> bool:
         """Whether this connection can carry another request after the present one."""
@@ -567,11 +396,7 @@ class Connection:
             return False
         if config.max_keepalive_requests and self._served + 1 >= config.max_keepalive_requests:
             return False
-        # A client that was not told to go on may send the body or not; nobody can know.
-        if self._continue_owed or self._body_error is not None:
-            return False
-        body = self._body
-        return not (isinstance(body, SizedBody) and body.remaining - len(self._buffer) > DRAIN_LIMIT)
+        return self.body is None or self.body.is_worth_draining
 
     def head_is_out(self, *, tunnel: bool) -> None:
         """The head of the final response has been made: interim ones are over.
@@ -579,8 +404,9 @@ class Connection:
         `tunnel`: after it, what the client sends is no HTTP.
         """
         self._head_out = True
-        self._continue_owed = False
-        self._tunnel = tunnel
+        if self.body is not None:
+            self.body.continue_owed = False
+        self.is_tunnel = tunnel
 
     def early_hints(self, headers: list[tuple[str, str]]) -> None:
         """environ["wsgi.early_hints"]: sends 103 with these fields (RFC 8297)."""
@@ -596,70 +422,53 @@ class Connection:
             raise ApplicationError("an interim status is 102 to 199 and a reason")
         octets = b"HTTP/1.1 %b\r\n%b\r\n" % (status.encode("latin-1"), encode_fields(headers))
         if self.request.line.version >= HTTP_11 and not self._head_out:
-            self.send(octets)
+            self.outlet.send(octets)
 
     # The end of a response
 
     def _settle(self, exchange: Exchange) -> Verdict:
         """The response is made; whether its tail waits or it is complete."""
-        if self._out is None and self._file is None:
+        outlet = self.outlet
+        if outlet.is_empty:
             return self._complete(exchange)
         self.phase = Phase.FLUSH
         self._exchange = exchange
-        return STREAM if self._file is not None else WANT_WRITE
+        return WANT_WRITE if outlet.file is None else STREAM
 
     def _flush(self, turn: Turn) -> Verdict:
         """Sends on the tail of a response to a client that reads slowly."""
-        if self._file is not None:
+        outlet = self.outlet
+        if outlet.file is not None:
             return STREAM
-        self._turn = turn
-        rest = self._out
-        while rest:
-            try:
-                sent = self._write(rest)
-            except BlockingIOError:
-                self._out = rest
-                return WANT_WRITE
-            except OSError:
-                return self._lost(self._exchange) if self._exchange is not None else CLOSE
-            turn.counters.bytes_sent += sent
-            self.since = turn.now
-            rest = rest[sent:]
-        self._out = None
+        outlet.turn = turn
+        before = len(outlet.rest or b"")
+        try:
+            outlet.flush()
+        except BlockingIOError:
+            if len(outlet.rest or b"") < before:
+                self.since = turn.now
+            return WANT_WRITE
+        except OSError:
+            return self._lost(self._exchange) if self._exchange is not None else CLOSE
+        self.since = turn.now
         return self._complete(self._exchange)
 
-    def _flush_file(self, turn: Turn) -> Verdict:
+    def _flush_file(self) -> Verdict:
         """Sends on a file: in run(), since reading it may wait for a disk."""
-        self._turn = turn
-        tail = self._file
-        assert tail is not None
+        outlet, exchange = self.outlet, self._exchange
+        assert outlet.file is not None
+        assert exchange is not None
+        before = outlet.file.count
         try:
-            while tail.count:
-                try:
-                    sent = self.stream.sendfile(tail.fd, tail.offset, tail.count)
-                except NotImplementedError:
-                    data = os.pread(tail.fd, min(tail.count, JOINED_UP_TO), tail.offset)
-                    self.send(data)
-                    sent = len(data)
-                else:
-                    turn.counters.bytes_sent += sent
-                if not sent:
-                    raise ApplicationError("the file became shorter while it was sent")
-                tail.offset += sent
-                tail.count -= sent
-                self.since = turn.now
+            outlet.flush_file()
         except BlockingIOError:
+            if outlet.file.count < before:
+                self.since = outlet.turn.now
             return WANT_WRITE
-        except ClientGone:
-            return self._lost(self._exchange)
-        except (BrokenPipeError, ConnectionError):
-            return self._lost(self._exchange)
-        except (ApplicationError, DeadlineExceeded, OSError) as error:
-            assert self._exchange is not None
-            return self._fail(self._exchange, error)
-        self._file = None
-        self._close_result()
-        return self._complete(self._exchange)
+        except (ClientGone, ApplicationError, DeadlineExceeded, OSError) as error:
+            return self._fail(exchange, error)
+        exchange.close_result()
+        return self._complete(exchange)
 
     def _complete(self, exchange: Exchange | None) -> Verdict:
         """The whole response is out."""
@@ -668,15 +477,15 @@ class Connection:
             return self._close_gently(answered=True)
         plan = exchange.plan
         assert plan is not None
-        self._turn.counters.classes[plan.code // 100] += 1
+        self.outlet.turn.counters.classes[plan.code // 100] += 1
         self._log(plan.status, exchange.content_sent)
         # A body that broke after the head was out: nobody can tell where the next request starts.
-        if not exchange.keep_alive or self._body_error is not None:
+        body = self.body
+        if not exchange.keep_alive or (body is not None and body.error is not None):
             return self._close_gently()
-        if self._body is not None:
+        if body is not None:
             self.phase = Phase.DRAIN
-            self._drained = 0
-            return self._drain_body(self._turn)
+            return self._drain_body(self.outlet.turn)
         return self._next_request()
 
     def _log(self, status: str, content_sent: int) -> None:
@@ -688,10 +497,9 @@ class Connection:
         if self._input is not None:
             self._input.close()
             self._input = None
-        self._content = b""
         self._head_out = False
         self._served += 1
-        if self._buffer:
+        if self.buffer:
             self._scanned = 0
             self.phase = Phase.HEAD
             return AGAIN
@@ -700,29 +508,13 @@ class Connection:
 
     def _drain_body(self, turn: Turn) -> Verdict:
         """Reads what the application left of the body, within a bound, for the next request's sake."""
-        body = self._body
+        body = self.body
         assert body is not None
-        self._turn = turn
-        reads = 0
+        self.outlet.turn = turn
         try:
-            while True:
-                if self._buffer:
-                    self._drained += len(self._buffer)
-                    _, self._buffer = body.feed(bytes(self._buffer))
-                    if body.done:
-                        self._body = None
-                        return self._next_request()
-                    if self._drained > 2 * DRAIN_LIMIT:
-                        return self._close_gently()
-                if reads == READS_A_TURN:
-                    return AGAIN
-                reads += 1
-                data = self._read(BODY_READ)
-                if not data:
-                    return CLOSE
-                self._more = len(data) == BODY_READ
-                self._buffer = data
-                self.since = turn.now
+            if not body.drain(turn):
+                return AGAIN
+            return self._next_request() if self.body is None else self._close_gently()
         except BlockingIOError:
             self._more = False
             return WANT_READ
@@ -734,21 +526,22 @@ class Connection:
 
     def _fail(self, exchange: Exchange, error: BaseException) -> Verdict:
         """The application, the client or the clock ended the response early."""
-        self._out = self._file = None
+        self.outlet.clear()
         exchange.ended = True
-        self._close_result()
+        exchange.close_result()
         if isinstance(error, ClientGone):
             return self._lost(exchange)
         if isinstance(error, DeadlineExceeded):
-            self._turn.counters.expired += 1
+            self.outlet.turn.counters.expired += 1
             logger.info("%s: the client stopped reading the response; closed", self.describe())
             self._log("499 Client Closed Request", exchange.content_sent if exchange.head_sent else 0)
             self.stream.break_off()
             return CLOSE
-        if self._body_error is not None and _came_of(error, self._body_error):
-            logger.info("%s: %s", self.describe(), self._body_error.reason)
+        broken = self.body.error if self.body is not None else None
+        if broken is not None and _came_of(error, broken):
+            logger.info("%s: %s", self.describe(), broken.reason)
             if not exchange.head_sent:
-                return self._reject(self._turn, self._body_error)
+                return self._reject(self.outlet.turn, broken)
         else:
             logger.error("%s: the application failed", self.describe(), exc_info=error)
             if not exchange.head_sent:
@@ -756,7 +549,7 @@ class Connection:
         # Part of a response is out: it must not look whole.
         plan = exchange.plan
         assert plan is not None
-        self._turn.counters.classes[plan.code // 100] += 1
+        self.outlet.turn.counters.classes[plan.code // 100] += 1
         self._log(plan.status, exchange.content_sent)
         if exchange.framing in (Framing.CLOSE, Framing.RAW):
             self.stream.break_off()
@@ -764,10 +557,12 @@ class Connection:
 
     def _lost(self, exchange: Exchange | None) -> Verdict:
         """The client is gone; what was made for it is dropped."""
-        self._out = self._file = None
-        self._close_result()
-        self._turn.counters.gone += 1
-        sent = exchange.content_sent if exchange is not None and exchange.head_sent else 0
+        self.outlet.clear()
+        self.outlet.turn.counters.gone += 1
+        sent = 0
+        if exchange is not None:
+            exchange.close_result()
+            sent = exchange.content_sent if exchange.head_sent else 0
         self._log("499 Client Closed Request", sent)
         return CLOSE
 
@@ -791,11 +586,12 @@ class Connection:
         text = "the application failed"
         if self.site.config.debug:
             text = "".join(traceback.format_exception(error)).encode("utf-8", "backslashreplace").decode()
-        return self._answer(self._turn, 500, text, logged=True)
+        return self._answer(self.outlet.turn, 500, text, logged=True)
 
     def _answer(self, turn: Turn, code: int, text: str, *, fields: bytes = b"", logged: bool) -> Verdict:
         """Sends a whole response of the server's own and ends the connection after it."""
-        self._turn = turn
+        outlet = self.outlet
+        outlet.turn = turn
         site = self.site
         site.date.refresh(turn.now)
         octets = server_answer(
@@ -807,22 +603,21 @@ class Connection:
             content=not (logged and self.request.line.method == "HEAD"),
         )
         status = f"{code} {REASONS[code]}"
+        gone = False
         try:
-            sent = self._write_now(octets)
+            outlet.send_last(octets, b"")
         except ClientGone:
-            sent = -1
+            gone = True
             status = "499 Client Closed Request"
         if site.log is not None:
-            content = len(octets) - octets.index(HEAD_END) - len(HEAD_END) if sent >= 0 else 0
+            content = 0 if gone else len(octets) - octets.index(HEAD_END) - len(HEAD_END)
             request = self.request if logged else None
             site.log(request, self._peer, status, content, monotonic() - self.since)
-        if sent < 0:
+        if gone:
             turn.counters.gone += 1
             return CLOSE
         turn.counters.classes[code // 100] += 1
-        turn.counters.bytes_sent += sent
-        if sent < len(octets):
-            self._out = memoryview(octets)[sent:]
+        if not outlet.is_empty:
             self._exchange = None
             self.phase = Phase.FLUSH
             return WANT_WRITE
@@ -839,8 +634,8 @@ class Connection:
         """
         if (
             not answered
-            and not self._buffer
-            and self._body is None
+            and not self.buffer
+            and self.body is None
             and not self._more
             and not self.request.fields.keep_alive
         ):
@@ -848,11 +643,11 @@ class Connection:
         if self._input is not None:
             self._input.close()
             self._input = None
-        self._body = None
-        self._buffer = b""
+        self.body = None
+        self.buffer = b""
         self.stream.shutdown_write()
         self.phase = Phase.LINGER
-        self.since = self._turn.now
+        self.since = self.outlet.turn.now
         return self._linger()
 
     def _linger(self) -> Verdict:
@@ -874,12 +669,12 @@ class Connection:
         """The deadline of the present phase has passed."""
         turn.counters.expired += 1
         phase = self.phase
-        if phase is Phase.HEAD and self._buffer:
+        if phase is Phase.HEAD and self.buffer:
             return self._reject(turn, BadRequest(408, "the request head took too long"))
         if phase is Phase.BODY:
             return self._reject(turn, BadRequest(408, "the request body stalled"))
         if phase is Phase.FLUSH:
-            self._turn = turn
+            self.outlet.turn = turn
             logger.info("%s: the client stopped reading the response; closed", self.describe())
             self.stream.break_off()
             return self._lost(self._exchange) if self._exchange is not None else CLOSE
@@ -908,12 +703,13 @@ class Connection:
     def close(self) -> None:
         """Releases everything.  May be called twice."""
         self.phase = Phase.CLOSED
-        if self._result is not None:
-            self._close_result()
+        if self._exchange is not None:
+            self._exchange.close_result()
         if self._input is not None:
             self._input.close()
         self._peer = {}
-        self._environ = self._exchange = self._input = self._body = self._out = self._file = None
+        self._environ = self._exchange = self._input = self.body = None
+        self.outlet.clear()
         self._read = self._write = _closed
         self.stream.close()
 

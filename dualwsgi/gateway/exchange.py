@@ -11,21 +11,19 @@ import stat
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from ..errors import ApplicationError
 from ..http11.body import LAST_CHUNK, encode_chunk
 from ..http11.response import Framing, ResponsePlan, frame, plan_response
 from .input import FileWrapper
+from .outlet import JOINED_UP_TO
 from .site import logger
 
 if TYPE_CHECKING:
     from .connection import Connection
 
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
-
-JOINED_UP_TO: Final = 65536
-"""Octets up to which head and content are joined for one write; beyond, copying costs more."""
 
 
 class Exchange:
@@ -34,6 +32,7 @@ class Exchange:
     __slots__ = (
         "_conn",
         "_overflowed",
+        "_result",
         "content_sent",
         "ended",
         "framing",
@@ -47,6 +46,7 @@ class Exchange:
         self._conn = conn
         self.plan: ResponsePlan | None = None
         self.head_sent = False
+        self._result: Any = None  # what the application returned, while it may have to be closed
         self.ended = False  # nothing may follow: what close() would write is no part of the response
 
     # What the application calls
@@ -98,6 +98,7 @@ class Exchange:
 
     def respond(self, result: Iterable[bytes]) -> None:
         """Sends what the application returned, and the end of the response."""
+        self._result = result
         if type(result) is FileWrapper and self._respond_with_file(result):
             return
         if not self.head_sent and isinstance(result, list | tuple):
@@ -132,10 +133,10 @@ class Exchange:
             content = (encode_chunk(content) if content else b"") + LAST_CHUNK
         self.content_sent += len(content)
         if self.framing is Framing.SIZED and self.left:
-            self._conn.send(head + content)
+            self._conn.outlet.send(head + content)
             raise self._too_short()
         self.ended = True
-        self._conn.send_last(head, content)
+        self._conn.outlet.send_last(head, content)
 
     def send(self, data: bytes, length: int | None) -> None:
         """Sends a piece of content, the head before it if that is not out.
@@ -155,19 +156,29 @@ class Exchange:
             data = encode_chunk(data)
         if len(data) <= JOINED_UP_TO:
             if head or data:
-                self._conn.send(head + data)
+                self._conn.outlet.send(head + data)
         else:
-            self._conn.send(head)
-            self._conn.send(data)
+            self._conn.outlet.send(head)
+            self._conn.outlet.send(data)
 
     def finish(self, length: int | None = None) -> None:
         """The application has no more to say."""
         head = b"" if self.head_sent else self._begin(length)
         if self.framing is Framing.SIZED and self.left:
-            self._conn.send(head)
+            self._conn.outlet.send(head)
             raise self._too_short()
         self.ended = True
-        self._conn.send_last(head, LAST_CHUNK if self.framing is Framing.CHUNKED else b"")
+        self._conn.outlet.send_last(head, LAST_CHUNK if self.framing is Framing.CHUNKED else b"")
+
+    def close_result(self) -> None:
+        """PEP 3333: close() is called once, however the response ended."""
+        result, self._result = self._result, None
+        close = getattr(result, "close", None)
+        if close is not None:
+            try:
+                close()
+            except BaseException:
+                logger.exception("%s: close() of the application's iterable failed", self._conn.describe())
 
     def _too_short(self) -> ApplicationError:
         return ApplicationError(
@@ -237,15 +248,15 @@ class Exchange:
             self.plan = replace(plan, length=available, stamped=(b"", -1, b""))
         head = self._begin(available)
         if self.framing is Framing.RAW:
-            self._conn.send(head)
+            self._conn.outlet.send(head)
             return False
         self.ended = True
         if self.framing is not Framing.SIZED:
-            self._conn.send_last(head, b"")
+            self._conn.outlet.send_last(head, b"")
             return True
         count, self.left = self.left, 0
         self.content_sent = count
-        self._conn.send_file(head, wrapper, fd, offset, count)
+        self._conn.outlet.send_file(head, wrapper, fd, offset, count)
         return True
 
 

@@ -22,6 +22,7 @@ from ..http11 import head as http
 from ..http11.head import HTTP_11, FieldLine, Fields, Limits, RequestLine
 from .environ import Environ, environ_key, field_environ, line_environ
 from .memory import Memory
+from .requestbody import BODY_HELD
 
 HEAD_SIZE: Final = 16384
 """Octets; a head that is as long as a read or longer is not remembered."""
@@ -38,7 +39,7 @@ STEM_REST: Final = 1024
 class Request:
     """A request head and what was made of it; kept with heads that come again, so never changed."""
 
-    __slots__ = ("environ", "fields", "has_body", "is_plain", "line", "logged", "may_tunnel")
+    __slots__ = ("environ", "fields", "has_body", "is_plain", "line", "logged", "may_tunnel", "small_body")
 
     def __init__(self, line: RequestLine, fields: Fields) -> None:
         self.line = line
@@ -46,6 +47,11 @@ class Request:
         self.environ: Environ = _NOTHING  # to be copied for each request, if the head is kept
         self.has_body = fields.chunked or bool(fields.length)
         self.may_tunnel = fields.upgrade is not None or line.method == "CONNECT"
+        length = fields.length or 0
+        # The length of a body that is collected, where nothing else has to be thought of; 0 if none.
+        self.small_body = (
+            length if length <= BODY_HELD and not self.may_tunnel and not fields.expect_continue else 0
+        )
         # A response to it needs no thought: HTTP/1.1, kept alive, with nothing special asked for.
         self.is_plain = (
             line.version is HTTP_11

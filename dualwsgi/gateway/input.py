@@ -20,9 +20,9 @@ class Input:
 
     __slots__ = ("_at", "_held", "_pull")
 
-    def __init__(self, pull: Callable[[], bytes]) -> None:
+    def __init__(self, pull: Callable[[], bytes], held: bytes = b"") -> None:
         self._pull: Callable[[], bytes] | None = pull  # the next piece; b"" at the end of the body
-        self._held = b""
+        self._held = held
         self._at = 0  # where the unread part of `_held` starts
 
     def close(self) -> None:

@@ -1,0 +1,126 @@
+"""What goes out of a connection: the octets that must be sent before one goes on, and those that need not.
+
+In the middle of a response sending may wait, as backends wait.  The end of a response is sent as far as
+the client takes it; what is left of it, octets or a file, is kept here and holds no thread and no
+greenlet.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+from ..errors import ApplicationError, ClientGone
+from ..seam import Stream, Turn
+from .input import FileWrapper
+
+JOINED_UP_TO: Final = 65536
+"""Octets up to which head and content are joined for one write; beyond, copying costs more."""
+
+
+class FileTail:
+    """The rest of a file that is being sent."""
+
+    __slots__ = ("count", "fd", "offset", "wrapper")
+
+    def __init__(self, wrapper: FileWrapper, fd: int, offset: int, count: int) -> None:
+        self.wrapper = wrapper  # keeps the file open
+        self.fd = fd
+        self.offset = offset
+        self.count = count
+
+
+class Outlet:
+    """The sending side of one connection.
+
+    `rest` and `file` are what is left of a response; `turn` is the connection's present one, whose
+    counters count what goes out.  `timeout` (seconds) is how long a client may take nothing.
+    """
+
+    __slots__ = ("_stream", "_timeout", "file", "rest", "turn")
+
+    def __init__(self, stream: Stream, timeout: float, turn: Turn) -> None:
+        self._stream = stream
+        self._timeout = timeout
+        self.rest: memoryview | None = None
+        self.file: FileTail | None = None
+        self.turn = turn
+
+    @property
+    def is_empty(self) -> bool:
+        return self.rest is None and self.file is None
+
+    def clear(self) -> None:
+        """What is left will not be sent."""
+        self.rest = self.file = None
+
+    def send(self, data: bytes) -> None:
+        """Sends all of `data`; may wait.  Raises ClientGone or DeadlineExceeded."""
+        rest: bytes | memoryview = data
+        while rest:
+            try:
+                sent = self._stream.write(rest)
+            except BlockingIOError:
+                self._stream.wait_writable(self._timeout)
+                continue
+            except OSError as error:
+                raise ClientGone(str(error)) from None
+            self.turn.counters.bytes_sent += sent
+            rest = memoryview(rest)[sent:]
+
+    def send_last(self, head: bytes, content: bytes) -> None:
+        """Sends the end of a response as far as the client takes it; the rest is left to flush()."""
+        joined = len(content) <= JOINED_UP_TO
+        if joined and not head and not content:
+            return
+        try:
+            sent = self._stream.write(head + content) if joined else self._stream.writev((head, content))
+        except BlockingIOError:
+            sent = 0
+        except OSError as error:
+            raise ClientGone(str(error)) from None
+        self.turn.counters.bytes_sent += sent
+        if sent < len(head):
+            self.rest = memoryview(head + content)[sent:]
+        elif sent < len(head) + len(content):
+            self.rest = memoryview(content)[sent - len(head) :]
+
+    def send_file(self, head: bytes, wrapper: FileWrapper, fd: int, offset: int, count: int) -> None:
+        """Sends `head`, and leaves `count` octets of a regular file from `offset` to flush_file()."""
+        self.send(head)
+        self.file = FileTail(wrapper, fd, offset, count)
+
+    def flush(self) -> None:
+        """Sends on what is left.  Raises BlockingIOError when the client takes no more, and OSError."""
+        while self.rest:
+            sent = self._stream.write(self.rest)
+            self.turn.counters.bytes_sent += sent
+            self.rest = self.rest[sent:]
+        self.rest = None
+
+    def flush_file(self) -> None:
+        """Sends on a file; may wait, if only for a disk.
+
+        Raises BlockingIOError when the client takes no more, ClientGone, DeadlineExceeded,
+        ApplicationError when the file has become shorter, and OSError of the file.
+        """
+        file = self.file
+        assert file is not None
+        while file.count:
+            try:
+                sent = self._stream.sendfile(file.fd, file.offset, file.count)
+            except NotImplementedError:
+                data = os.pread(file.fd, min(file.count, JOINED_UP_TO), file.offset)
+                self.send(data)
+                sent = len(data)
+            except BlockingIOError:
+                raise
+            except ConnectionError as error:
+                raise ClientGone(str(error)) from None
+            else:
+                self.turn.counters.bytes_sent += sent
+            if not sent:
+                raise ApplicationError("the file became shorter while it was sent")
+            file.offset += sent
+            file.count -= sent
+        self.file = None
