@@ -137,8 +137,12 @@ class Parked(Protocol):
         """Once it is overdue."""
         ...
 
-    def dismiss(self) -> bool:
-        """Whether a server that is stopping may close it now."""
+    def dismiss(self, turn: Turn, before: float) -> Verdict:
+        """A server that is stopping gives it up if it has waited for a request since `before`.
+
+        It looks once more: what has come in meanwhile is still served, and the verdict says how.
+        WANT_READ leaves it as it is.
+        """
         ...
 
     def interrupt(self) -> None:
@@ -188,8 +192,11 @@ class Backend(Protocol):
         """Accept no more and finish what is in flight.  The listeners may be closed then."""
         ...
 
-    def dismiss(self) -> None:
-        """Close the connections that wait for a request that may never come."""
+    def dismiss(self, before: float) -> None:
+        """Close the connections that have waited for a request since `before` (monotonic seconds).
+
+        May return before that is done.
+        """
         ...
 
     def wait_idle(self, timeout: float) -> bool:

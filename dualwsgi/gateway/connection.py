@@ -52,6 +52,7 @@ EMPTY_LINES: Final = 8
 
 
 _IDLE = Phase.IDLE
+_WAITING: Final = frozenset({Phase.FRESH, Phase.HANDSHAKE, Phase.IDLE, Phase.LINGER})
 # A segment of a path that is an argument rather than a name: it holds a digit or is long.
 ROUTE_VARIABLE: Final = re.compile(r"(?<=/)(?:[^/]*[0-9][^/]*|[^/]{25,})")
 INTERIM: Final = re.compile(r"1(?:0[2-9]|[1-9][0-9])(?: [\t\x20-\x7e]*)?")
@@ -685,9 +686,15 @@ class Connection:
         line = self.request.line
         return f"{line.method} {ROUTE_VARIABLE.sub('*', '/'.join(line.path.split('/', 5)[:5]))}"
 
-    def dismiss(self) -> bool:
-        """Whether a server that is stopping may close this connection now."""
-        return self.phase in (Phase.FRESH, _IDLE, Phase.HANDSHAKE, Phase.LINGER)
+    def dismiss(self, turn: Turn, before: float) -> Verdict:
+        """A server that is stopping gives this connection up, unless a request has come in meanwhile.
+
+        Closing a socket with a request unread in it would reset it, so it is read once more.
+        """
+        if self.phase not in _WAITING or self.since > before:
+            return WANT_READ
+        verdict = self.advance(turn)
+        return CLOSE if verdict is WANT_READ and self.phase in _WAITING else verdict
 
     def hung_up(self) -> None:
         """The client has ended its side, and edge-triggered polling has said so for the last time.

@@ -5,8 +5,8 @@
 
 Stopping loses nothing that can be kept.  Connections are accepted no more; requests in flight are
 finished; a connection that is waiting for its next request may send one more, which is answered
-with Connection: close, and is closed a moment later.  What has not ended when the grace time is
-over is cut.
+with Connection: close, and is closed when it has been silent for a moment.  What has not ended when
+the grace time is over is cut.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from .observe.accesslog import AccessLog
 logger = logging.getLogger("dualwsgi")
 
 DRAIN_WINDOW: Final = 0.5
-"""Seconds for which a connection between two requests may still send one when the server stops."""
+"""Seconds of silence after which a connection that waits for a request is closed when the server stops."""
 
 
 class _SiteDoor:
@@ -133,10 +133,7 @@ class Server:
             backend.drain()
             for listener in self._listeners:
                 listener.close()
-            finished = self._wait(backend, min(deadline, monotonic() + DRAIN_WINDOW))
-            if not finished:
-                backend.dismiss()
-                finished = self._wait(backend, deadline)
+            finished = self._wait(backend, deadline)
             if not finished:
                 logger.warning("stopping with requests still running: the grace time is over")
             backend.close()
@@ -152,11 +149,15 @@ class Server:
 
     def _wait(self, backend: Backend, deadline: float) -> bool:
         """Waits until all is quiet, the deadline, or a second signal."""
+        began = monotonic()
         while not self._hurry:
-            left = deadline - monotonic()
-            if backend.wait_idle(max(0.0, min(left, 0.1))):
+            now = monotonic()
+            if now - began >= DRAIN_WINDOW:
+                # Again and again: a response may have kept its connection alive just before the drain.
+                backend.dismiss(now - DRAIN_WINDOW)
+            if backend.wait_idle(max(0.0, min(deadline - now, 0.1))):
                 return True
-            if left <= 0:
+            if now >= deadline:
                 break
         return False
 

@@ -118,8 +118,9 @@ class GreenBackend:
     def drain(self) -> None:
         self._in_hub(self._stop_accepting)
 
-    def dismiss(self) -> None:
-        self._in_hub(self._close_waiting)
+    def dismiss(self, before: float) -> None:
+        # Only the hub's greenlet may start a call, and one may have come in.
+        self._hub.call_threadsafe(self._close_waiting, before)
 
     def wait_idle(self, timeout: float) -> bool:
         deadline = monotonic() + timeout
@@ -237,10 +238,12 @@ class GreenBackend:
         self._missed.discard(conn.fd)
         conn.close()
 
-    def _accept(self, acceptor: Acceptor, fd: int, events: int) -> None:
+    def _accept(self, acceptor: Acceptor, fd: int, events: int) -> int:
+        """Takes in what waits at a door, a turn's worth at most; how many."""
         turn = self._turn
         turn.now = now = monotonic()
-        for conn in acceptor.accept(turn):
+        count = 0
+        for count, conn in enumerate(acceptor.accept(turn), 1):  # noqa: B007  # the last is the count
             self._missed.discard(conn.fd)
             self._parked[conn.fd] = conn
             # Being writable, it has its first event at once, and by then often its request.
@@ -250,6 +253,7 @@ class GreenBackend:
         if acceptor.resting_until:
             self._hub.unregister(acceptor.fd)
             self._hub.call_later(acceptor.resting_until - now, self._accept_again, acceptor)
+        return count
 
     def _accept_again(self, acceptor: Acceptor) -> None:
         acceptor.resting_until = 0.0
@@ -261,18 +265,20 @@ class GreenBackend:
             return
         self._draining = True
         for acceptor in self._acceptors:
-            if not acceptor.resting_until:
-                self._accept(
-                    acceptor, acceptor.fd, 0
-                )  # those whom the kernel has told that they are connected
+            # Those whom the kernel has told that they are connected.
+            while not acceptor.resting_until and self._accept(acceptor, acceptor.fd, 0):
+                pass
             if not acceptor.resting_until:
                 self._hub.unregister(acceptor.fd)
             acceptor.door.drain()
 
-    def _close_waiting(self) -> None:
+    def _close_waiting(self, before: float) -> None:
+        turn = self._turn
+        turn.now = monotonic()
         for conn in list(self._parked.values()):
-            if conn.dismiss():
-                self._follow(conn, CLOSE)
+            verdict = conn.dismiss(turn, before)
+            if verdict is not WANT_READ:
+                self._follow(conn, verdict)
 
     def _cut(self) -> None:
         if not self._draining:

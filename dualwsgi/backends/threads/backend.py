@@ -43,9 +43,9 @@ class ThreadsBackend:
         for lane in self._lanes:
             lane.drain()
 
-    def dismiss(self) -> None:
+    def dismiss(self, before: float) -> None:
         for lane in self._lanes:
-            lane.dismiss()
+            lane.dismiss(before)
 
     def wait_idle(self, timeout: float) -> bool:
         deadline = monotonic() + timeout

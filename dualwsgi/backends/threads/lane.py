@@ -192,9 +192,9 @@ class Lane:
         self._order(self._stop_accepting)
         self._shut.wait(1.0)
 
-    def dismiss(self) -> None:
-        """Close the connections that wait for a request that may never come."""
-        self._order(self._close_waiting)
+    def dismiss(self, before: float) -> None:
+        """Close the connections that have waited for a request since `before`."""
+        self._order(partial(self._close_waiting, before))
 
     def wait_idle(self, timeout: float) -> bool:
         """Waits up to `timeout` seconds until no connection is left; whether none is."""
@@ -344,8 +344,10 @@ class Lane:
                 self._missed.discard(fd)
                 self._again.append(fd)
 
-    def _accept(self, acceptor: Acceptor, turn: Turn) -> None:
-        for conn in acceptor.accept(turn):
+    def _accept(self, acceptor: Acceptor, turn: Turn) -> int:
+        """Takes in what waits at a door, a turn's worth at most; how many."""
+        count = 0
+        for count, conn in enumerate(acceptor.accept(turn), 1):  # noqa: B007  # the last is the count
             self._missed.discard(conn.fd)
             self._parked[conn.fd] = conn
             # Being writable, it has its first event at once, and by then often its request.
@@ -354,11 +356,13 @@ class Lane:
             self._epoll.unregister(acceptor.fd)
             self._resting.append(acceptor)
             self._next_chores = min(self._next_chores, acceptor.resting_until)
+        return count
 
     def _stop_accepting(self, turn: Turn) -> None:
         for acceptor in self._acceptors.values():
-            if not acceptor.resting_until and not self._draining:
-                self._accept(acceptor, turn)  # those whom the kernel has told that they are connected
+            # Those whom the kernel has told that they are connected.
+            while not acceptor.resting_until and not self._draining and self._accept(acceptor, turn):
+                pass
             if not acceptor.resting_until and not self._draining:
                 self._epoll.unregister(acceptor.fd)
             acceptor.door.drain()
@@ -366,10 +370,11 @@ class Lane:
         self._draining = True
         self._shut.set()
 
-    def _close_waiting(self, turn: Turn) -> None:
+    def _close_waiting(self, before: float, turn: Turn) -> None:
         for conn in list(self._parked.values()):
-            if conn.dismiss():
-                self._follow(conn, CLOSE, turn)
+            verdict = conn.dismiss(turn, before)
+            if verdict is not WANT_READ:
+                self._follow(conn, verdict, turn)
 
     # Chores
 
@@ -403,9 +408,10 @@ class Lane:
                     (q for q in (self._quick_queue, self._queue) if q and q[0][0].since < oldest), None
                 )
                 job = stale.popleft() if stale is not None else self._next_queued(turn.now)
-            if job is None:
-                return
-            self._parked[job[0].fd] = job[0]
+                if job is None:
+                    return
+                # Under the lock: who waits for the lane to be idle must see it here or there.
+                self._parked[job[0].fd] = job[0]
             if stale is not None:
                 self._refuse(job[0], turn)
             else:
