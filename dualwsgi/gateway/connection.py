@@ -29,6 +29,7 @@ from ..http11.head import (
     HTTP_11,
     check_unfinished,
     find_head_end,
+    skip_empty_lines,
 )
 from ..http11.response import REASONS, Framing, ResponsePlan, encode_fields, server_answer
 from ..seam import Stream, Turn, Verdict
@@ -47,9 +48,6 @@ RUN, STREAM, CLOSE = Verdict.RUN, Verdict.STREAM, Verdict.CLOSE
 HEAD_READ: Final = HEAD_SIZE
 HEADS_KEPT: Final = 32
 """Request heads that one connection may add to the memory of its site."""
-EMPTY_LINES: Final = 8
-"""CR LF pairs before a request line that are passed over (RFC 9112 section 2.2)."""
-
 
 _IDLE = Phase.IDLE
 _WAITING: Final = frozenset({Phase.FRESH, Phase.HANDSHAKE, Phase.IDLE, Phase.LINGER})
@@ -213,6 +211,8 @@ class Connection:
             return WANT_READ
         except OSError:
             return CLOSE
+        if not data and not self.buffer.strip(b"\r\n"):
+            return CLOSE
         if not data:
             turn.counters.errors += 1
             return self._reject(turn, BadRequest(400, "the request head was cut short"))
@@ -225,13 +225,13 @@ class Connection:
     def _parse_head(self, turn: Turn) -> Verdict:
         """Parses the head at the front of the buffer, if it is whole."""
         try:
-            if self.buffer[:2] == b"\r\n":
-                self._pass_over_empty_lines()
+            if self.buffer[:1] == b"\r" and not self._pass_over_empty_lines():
+                return AGAIN
             end = find_head_end(self.buffer, self._scanned)
             if end < 0:
                 check_unfinished(self.buffer, self._scanned, self.site.limits)
                 self._scanned = len(self.buffer)
-                return self._await_head()
+                return AGAIN  # an end that came with the last octets was told with them, and never again
             if end == len(self.buffer):
                 head, self.buffer = bytes(self.buffer), b""
             else:
@@ -258,18 +258,18 @@ class Connection:
         self.body = RequestBody(self, request.fields)
         return self._collect_body(turn)
 
-    def _await_head(self) -> Verdict:
-        if not self.buffer:
-            self.phase = _IDLE
-        return AGAIN  # an end that came with the last octets was told with them, and never again
+    def _pass_over_empty_lines(self) -> bool:
+        """Drops empty lines once a request line follows them; whether one does.
 
-    def _pass_over_empty_lines(self) -> None:
-        rest = bytes(self.buffer).lstrip(b"\r\n")
-        skipped = len(self.buffer) - len(rest)
-        if skipped > 2 * EMPTY_LINES or self.buffer[:skipped] != b"\r\n" * (skipped // 2):
-            raise BadRequest(400, "empty lines instead of a request line")
+        Until then they stay in the buffer, where their number is bounded however they come.
+        """
+        rest = bytes(self.buffer[skip_empty_lines(self.buffer, 0) :])
+        if rest in (b"", b"\r"):
+            self._scanned = len(self.buffer)
+            return False
         self.buffer = rest
         self._scanned = 0
+        return True
 
     def read_more(self) -> bool:
         """Reads into the buffer, which must be empty; False at the end.  Raises what the stream does."""
@@ -670,7 +670,7 @@ class Connection:
         """The deadline of the present phase has passed."""
         turn.counters.expired += 1
         phase = self.phase
-        if phase is Phase.HEAD and self.buffer:
+        if phase is Phase.HEAD and self.buffer.strip(b"\r\n"):
             return self._reject(turn, BadRequest(408, "the request head took too long"))
         if phase is Phase.BODY:
             return self._reject(turn, BadRequest(408, "the request body stalled"))

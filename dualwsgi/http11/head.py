@@ -88,6 +88,7 @@ class Fields:
 # Where a head starts and ends -------------------------------------------------------------------
 
 EMPTY_LINES: Final = 8
+"""CR LF pairs before a request line that are passed over."""
 
 
 def skip_empty_lines(data: bytes | bytearray, skipped: int) -> int:
@@ -336,9 +337,10 @@ def _judge(
             fields.upgrade = spoken.get("upgrade")
     # RFC 9110 section 10.1.1: the field means nothing in HTTP/1.0.
     if "expect" in spoken and version >= HTTP_11:
-        if spoken["expect"].lower() != "100-continue":
+        expected = {member.lower() for member in grammar.list_members(spoken["expect"])}
+        if expected - {"100-continue"}:
             raise BadRequest(417, "unknown expectation")
-        fields.expect_continue = fields.chunked or bool(fields.length)
+        fields.expect_continue = bool(expected) and (fields.chunked or bool(fields.length))
     return fields
 
 

@@ -23,6 +23,7 @@ LONG_BODY = request("POST", "/", "Content-Length: 100000")
     ("setting", "sent", "status"),
     [
         pytest.param("header_timeout", b"", None, id="nothing was sent"),
+        pytest.param("header_timeout", b"\r\n\r\n", None, id="empty lines"),
         pytest.param("header_timeout", b"G", 408, id="one octet of a head"),
         pytest.param("header_timeout", b"GET / HTTP/1.1\r\nHost: x\r\n", 408, id="half a head"),
         pytest.param("body_timeout", request("POST", "/", "Content-Length: 5"), 408, id="no body"),
@@ -52,6 +53,17 @@ def test_a_request_that_is_late_behind_a_good_one_is_a_408(serve: Serve) -> None
     assert client.response().status == 200
     assert client.response().status == 408
     assert client.ended()
+
+
+def test_a_stray_line_end_after_a_request_is_no_request(serve: Serve) -> None:
+    served = serve(echo, header_timeout=SHORT)
+    client = served.client().send(request() + b"\r\n")
+    assert client.response().status == 200
+    assert client.ending() == "eof"
+    client = served.client().send(request(), b"\r", b"\n")
+    assert client.half_close().response().status == 200
+    assert client.ending() == "eof"
+    assert served.counter("errors") == 0
 
 
 def test_octets_that_drip_do_not_prolong_a_head(serve: Serve) -> None:

@@ -482,15 +482,27 @@ def test_a_client_is_told_to_continue_only_if_it_has_content_to_send() -> None:
 
 
 @pytest.mark.parametrize(
-    "value", ["", "x", "100-continue;a", "100-continue, x", "x 100-continue", "100", "100-continue\xa0"]
+    "value", ["x", "100-continue;a", "100-continue, x", "x 100-continue", "100", "100-continue\xa0"]
 )
 def test_an_expectation_other_than_100_continue_is_refused(value: str) -> None:
     check_refused(request("POST / HTTP/1.1", f"Expect: {value}", "Content-Length: 1"), 417)
     check_accepted(request("GET / HTTP/1.0", f"Expect: {value}"))
 
 
-def test_two_expectations_are_refused() -> None:
-    check_refused(request("POST / HTTP/1.1", "Expect: 100-continue", "Expect: 100-continue"), 417)
+def test_the_same_expectation_twice_is_one_and_none_is_none() -> None:
+    """RFC 9110 section 10.1.1: it is a list, and only another member may be refused."""
+    for lines in (
+        ["Expect: 100-continue", "Expect: 100-Continue"],
+        ["Expect: 100-continue, 100-continue"],
+        ["Expect: ,100-continue ,"],
+    ):
+        data = request("POST / HTTP/1.1", *lines, "Content-Length: 1", body=b"a")
+        check_accepted(data, expect_continue=True)
+    for line in ("Expect:", "Expect: ,"):
+        data = request("POST / HTTP/1.1", line, "Content-Length: 1", body=b"a")
+        check_accepted(data, expect_continue=False)
+    for line in ("Expect: 100-continue, a", "Expect: a, 100-continue"):
+        check_refused(request("POST / HTTP/1.1", line, "Content-Length: 1"), 417)
 
 
 # Limits, each at its value and one beyond ------------------------------------------------------------
