@@ -1,7 +1,8 @@
-"""The commands, as typer sees them: `dualwsgi --version`, `dualwsgi run`."""
+"""The commands, as typer sees them: `dualwsgi run`, `config`, `migrate`."""
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
@@ -18,6 +19,14 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("run")(run)
+
+# What a plain `run` does not need is not imported for it.
+if sys.argv[1:2] != ["run"]:
+    from dualwsgi_cli.migration.command import migrate
+    from dualwsgi_cli.show import show_config
+
+    app.command("config")(show_config)
+    app.command("migrate")(migrate)
 
 
 def _print_version(wanted: bool) -> None:

@@ -26,7 +26,7 @@ def test_without_arguments_the_help_page_is_shown(invoke: Any) -> None:
 def test_without_a_target_run_says_what_is_missing(invoke: Any) -> None:
     result = invoke("run")
     assert result.exit_code == 2
-    assert "Missing argument" in result.stderr
+    assert "no application is named" in result.stderr
     assert "MODULE:CALLABLE" in result.stderr
 
 
