@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         DualwsgiError,
     )
     from .serve.server import Server, serve
+    from .serve.supervisor import Supervisor
 
 __all__ = [
     "ApplicationError",
@@ -35,11 +36,12 @@ __all__ = [
     "DeadlineExceeded",
     "DualwsgiError",
     "Server",
+    "Supervisor",
     "__version__",
     "serve",
 ]
 
-_ROOMS = {"Config": ".config", "Server": ".serve.server"}
+_ROOMS = {"Config": ".config", "Server": ".serve.server", "Supervisor": ".serve.supervisor"}
 
 
 def __getattr__(name: str) -> Any:

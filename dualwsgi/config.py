@@ -9,10 +9,11 @@ This file knows no command line, opens no file and binds no socket.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, ClassVar, Literal, NoReturn
+from typing import Any, ClassVar, Literal, NoReturn, cast
 
 from .errors import ConfigError
 
@@ -183,6 +184,65 @@ class Choice(Knob):
         return value
 
 
+class Text(Knob):
+    """Any text without control characters, or '' for none."""
+
+    wanted = "a text without control characters"
+
+    def __init__(self, help_: str, *, metavar: str = "TEXT", short: str = "") -> None:
+        super().__init__(help_, short=short)
+        self.metavar = metavar
+
+    def check(self, value: Any, label: str) -> str:
+        if not isinstance(value, str) or re.search(r"[\x00-\x1f\x7f]", value):
+            self.refuse(value, "is not a text", label)
+        return value
+
+
+class Mask(Knob):
+    """The permission bits that new files shall not have, in octal, or '' to leave them as they are."""
+
+    metavar = "MODE"
+    wanted = "an octal number from 0 to 777 such as 027"
+
+    def check(self, value: Any, label: str) -> str:
+        if not isinstance(value, str) or not re.fullmatch(r"(?:0o?)?[0-7]{0,3}", value):
+            self.refuse(value, "is no mask", label)
+        return value
+
+
+class Fleet(Knob):
+    """How many worker processes: a number, `auto` for one a core, or so many of each backend.
+
+    An int, "auto", or a text such as "green:2,threads:auto".
+    """
+
+    metavar = "N"
+    MOST = 1_024
+    wanted = f"a number from 1 to {MOST}, auto, or a mix such as green:2,threads:2"
+
+    def parse(self, text: str, label: str) -> int | str:
+        text = text.strip().lower()
+        return self.check(int(text) if _is_number(text) else text, label)
+
+    def check(self, value: Any, label: str) -> int | str:
+        if isinstance(value, str):
+            parts = [part.strip() for part in value.split(",")]
+            backends = [part.partition(":")[0] for part in parts]
+            mixed = all(re.fullmatch(r"(threads|green):(auto|[1-9]\d{0,3})", part) for part in parts)
+            if value != "auto" and (not mixed or len(set(backends)) != len(backends)):
+                self.refuse(value, "is no fleet", label)
+            counts = [int(count) for count in re.findall(r"\d+", value)]
+        elif isinstance(value, int) and not isinstance(value, bool):
+            counts = [value]
+        else:
+            self.refuse(value, "is no fleet", label)
+        if not all(1 <= count <= self.MOST for count in counts):
+            self.refuse(value, "is out of range", label)
+        fleet: int | str = value
+        return fleet
+
+
 class FieldValue(Knob):
     """The value of a response field, or '' for none (RFC 9110 section 5.5, in ASCII)."""
 
@@ -325,6 +385,58 @@ class Config:
         30.0, Seconds("When stopping, requests in flight may take this long to end. 0: stop at once.", 0.0)
     )
 
+    # Worker processes
+    workers: int | str = _knob(
+        1,
+        Fleet(
+            "Processes that serve: a number, auto for one a core, or a mix such as green:2,threads:2. "
+            "More than one, or any option that needs it, puts a supervisor over them.",
+            short="-w",
+        ),
+    )
+    supervise: bool = _knob(
+        False, Switch("Put a supervisor over a single worker too, so that signals reload and upgrade it.")
+    )
+    preload: bool = _knob(
+        False,
+        Switch("Import the application once and fork the workers from there: less memory, quicker starts."),
+    )
+    timeout: float = _knob(
+        30.0,
+        Seconds("A worker whose loop stands still this long is killed and replaced. 0: never.", 0.0),
+    )
+    max_requests: int = _knob(
+        0, Count("Replace a worker after so many requests; none is lost. 0: never.", 0, 2**31 - 1)
+    )
+    max_requests_jitter: int = _knob(
+        0, Count("Add up to so many to --max-requests, by chance, for each worker.", 0, 2**31 - 1)
+    )
+    max_worker_lifetime: float = _knob(
+        0.0, Seconds("Replace a worker of this age. 0: never.", 0.0, 366 * DAY)
+    )
+    max_worker_rss: int = _knob(
+        0, Size("Replace a worker that holds this much memory (resident set). 0: never.", 0, 1024 * GIB)
+    )
+    pin: bool = _knob(False, Switch("Keep each worker on a core of its own, as far as there are enough."))
+    drain_delay: float = _knob(
+        0.0,
+        Seconds(
+            "When told to stop, fail readiness and go on serving this long, until no proxy sends more.", 0.0
+        ),
+    )
+    user: str = _knob("", Text("Run the workers as this user, by name or number.", metavar="USER"))
+    group: str = _knob(
+        "", Text("Run the workers as this group, by name or number; default: the user's.", metavar="GROUP")
+    )
+    umask: str = _knob("", Mask("Permission bits that new files shall not have."))
+    chdir: str = _knob(
+        "", Text("Change to this directory before the application is imported.", metavar="DIRECTORY")
+    )
+    pidfile: str = _knob("", Text("Write the process id to this file while running.", metavar="FILE"))
+    proc_name: str = _knob(
+        "", Text("Begin the title of each process with this name; needs setproctitle.", metavar="NAME")
+    )
+
     # What it tells
     access_log: str | None = _knob(
         # Off unless asked for, as in gunicorn: a proxy in front mostly writes one already, and who
@@ -353,6 +465,32 @@ class Config:
         return replace(self, **settings)
 
     @property
+    def supervised(self) -> bool:
+        """Whether these settings need a supervisor over worker processes."""
+        return bool(
+            self.workers != 1
+            or self.supervise
+            or self.preload
+            or self.max_requests
+            or self.max_worker_lifetime
+            or self.max_worker_rss
+            or self.pin
+            or self.user
+            or self.group
+        )
+
+    def fleet(self, cores: int) -> dict[BackendName, int]:
+        """How many workers on which backend, where a machine has so many cores."""
+        if isinstance(self.workers, int):
+            return {self.backend: self.workers}
+        if self.workers == "auto":
+            return {self.backend: cores}
+        parts = [part.strip().split(":") for part in self.workers.split(",")]
+        return {
+            cast(BackendName, backend): cores if count == "auto" else int(count) for backend, count in parts
+        }
+
+    @property
     def addresses(self) -> tuple[BindAddress, ...]:
         """`bind`, parsed."""
         return tuple(parse_bind(text) for text in self.bind)
@@ -364,6 +502,13 @@ _KNOBS: dict[str, Knob] = {item.name: item.metadata["knob"] for item in fields(C
 def knobs() -> Mapping[str, Knob]:
     """Every field of Config, in order, with its knob."""
     return _KNOBS
+
+
+def available_cores() -> int:
+    """How many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def read_environ(environ: Mapping[str, str]) -> dict[str, Any]:

@@ -203,6 +203,17 @@ class Backend(Protocol):
         """Waits up to `timeout` seconds for every connection to end; whether they have."""
         ...
 
+    def wait_readable(self, fd: int, timeout: float | None) -> bool:
+        """Waits up to `timeout` seconds (None: for ever) in the thread that called start(); whether it is.
+
+        For descriptors that are no connection's.  On the hub's own thread the hub serves meanwhile.
+        """
+        ...
+
+    def poke(self, act: Callable[[], object]) -> None:
+        """Has `act` called once every leader or hub has come round once more, by the last of them."""
+        ...
+
     def close(self) -> None:
         """End everything now: connections are cut, threads or greenlets are let go."""
         ...

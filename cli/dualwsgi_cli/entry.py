@@ -12,8 +12,14 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 
-__all__ = ["main", "wants_patch"]
+__all__ = ["SUPERVISED", "main", "wants_patch"]
 
+# The settings that put a supervisor over worker processes; a test holds it to Config.supervised.
+SUPERVISED = (
+    *("workers", "supervise", "preload", "max_requests", "max_worker_lifetime", "max_worker_rss", "pin"),
+    *("user", "group"),
+)
+SWITCHES = ("patch", "supervise", "preload", "pin")
 NO = ("0", "false", "no", "off")
 
 
@@ -30,37 +36,52 @@ def main() -> None:
 
 
 def wants_patch(arguments: Sequence[str], environ: Mapping[str, str]) -> bool:
-    """Whether these arguments run an application on green, patched; flags win over variables, and
-    variables over a file."""
+    """Whether these arguments run an application on green, patched, in this very process.
+
+    Flags win over variables, and variables over a file.  A supervisor is not patched: it never
+    imports the application, and each of its workers is patched when it begins.
+    """
     if not arguments or arguments[0] != "run":
         return False
-    backend = environ.get("DUALWSGI_BACKEND", "").strip().lower()
-    spoken = environ.get("DUALWSGI_PATCH", "").strip().lower()
-    patch = spoken not in NO if spoken else None
-    file = None
-    previous = ""
+    said = _said(arguments, environ)
+    if said["patch"] in NO or said["backend"] == "threads":
+        return False  # whatever a file says
+    told = _told_by_file(environ, said.get("config"))
+    for name in ("backend", "patch", *SUPERVISED):
+        said[name] = said[name] or str(told.get(name, "")).strip().lower()
+    return (
+        said["backend"] == "green"
+        and said["patch"] not in NO
+        and said["workers"] in ("", "1")
+        and all(said[name] in ("", *NO) for name in SUPERVISED if name != "workers")
+    )
+
+
+def _said(arguments: Sequence[str], environ: Mapping[str, str]) -> dict[str, str]:
+    """What flags, else variables, say of the settings that matter here; '' where they say nothing."""
+    names = ("backend", "patch", *SUPERVISED)
+    said = {name: environ.get(f"DUALWSGI_{name.upper()}", "").strip().lower() for name in names}
+    waiting = ""
     for argument in arguments[1:]:
         if argument == "--":
             break
-        if previous == "--backend":
-            backend = argument.strip().lower()
-        elif argument.startswith("--backend="):
-            backend = argument.removeprefix("--backend=").strip().lower()
-        elif previous == "--config":
-            file = argument
-        elif argument.startswith("--config="):
-            file = argument.removeprefix("--config=")
-        elif argument in ("--patch", "--no-patch"):
-            patch = argument == "--patch"
-        previous = argument
-    if patch is False or backend == "threads":
-        return False  # whatever a file says
-    if not backend or patch is None:
-        told = _told_by_file(environ, file)
-        backend = backend or str(told.get("backend", "")).strip().lower()
-        if patch is None:
-            patch = str(told.get("patch", "")).strip().lower() not in NO
-    return patch and backend == "green"
+        flag, equals, value = argument.partition("=")
+        name = "workers" if flag == "-w" else flag.removeprefix("--").replace("-", "_")
+        if waiting:
+            said[waiting] = argument if waiting == "config" else argument.strip().lower()
+            waiting = ""
+        elif not argument.startswith("-"):
+            continue
+        elif name in SWITCHES:
+            said[name] = "on"
+        elif name.removeprefix("no_") in SWITCHES:
+            said[name.removeprefix("no_")] = "off"
+        elif name in said or name == "config":
+            said[name] = value if name == "config" else value.strip().lower()
+            waiting = "" if equals else name
+        elif flag.startswith("-w"):
+            said["workers"] = argument[2:].strip().lower()
+    return said
 
 
 def _told_by_file(environ: Mapping[str, str], named: str | None) -> Mapping[str, object]:

@@ -22,6 +22,7 @@ PANELS = {
     "threads": "How much at once",
     "limit_request_line": "How large",
     "handshake_timeout": "How long",
+    "workers": "Worker processes",
     "access_log": "What it tells",
 }
 

@@ -5,22 +5,26 @@ What the operator got wrong ends here: one message on standard error, exit code 
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
-from collections.abc import Sequence
-from typing import Annotated, Any, NoReturn
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, NoReturn
 
 import typer
 
 from dualwsgi._version import __version__
-from dualwsgi.config import Config, read_environ
+from dualwsgi.config import Config, available_cores, read_environ
 from dualwsgi.errors import ConfigError
 from dualwsgi.serve.configfile import find_file, open_file
+from dualwsgi.serve.errorlog import set_up_log
 from dualwsgi.serve.loader import ApplicationNotLoaded, load_app
 from dualwsgi_cli.options import settings, with_options
 
 __all__ = ["run"]
+
+if TYPE_CHECKING:
+    from dualwsgi.serve.server import Server
 
 EXIT_USAGE = 2
 
@@ -71,37 +75,123 @@ def run(
     """Serve a WSGI application until SIGINT or SIGTERM.
 
     The first signal stops accepting and lets requests in flight end; the second stops at once.
+    With worker processes, HUP reloads settings and code, and USR2 upgrades the program, without a
+    lost request.
 
     Each option is also read from the environment (--queue-size from DUALWSGI_QUEUE_SIZE, and so
     on) and from a file (queue-size = 100). A flag wins over a variable, a variable over the file.
     """
+
     try:
         path = find_file(os.environ, config)
-        file = open_file(path) if path is not None else None
-        told = file.target if file is not None else {}
-        target = target or told.get("app")
-        if target is None:
-            raise ConfigError(NO_TARGET)
-        written = file.settings() if file is not None else {}
-        made = Config(**written | read_environ(os.environ) | settings(options))
-        app = load_app(target, app_dir or told.get("app_dir"))
-        set_up_log(made.log_level)
-
-        from dualwsgi.serve.server import Server  # late: a mistake in the arguments is told without it
-
-        server = Server(app, made)
+        place = os.path.abspath(path) if path is not None else None
+        plan = read_plan(target, app_dir, path, options)
         if check:
-            print(f"dualwsgi: {target} can be served; settings: {path or 'no file'}", file=sys.stderr)
+            check_plan(plan)
             return
-        server.start()
+        settle(plan.config)
+
+        def reread() -> Config:
+            return read_plan(target, app_dir, place, options).config
+
+        code = run_fleet(plan, reread) if plan.config.supervised else run_alone(plan)
     except ConfigError as error:
         refuse(error)
+    raise typer.Exit(code)
 
-    def announce() -> None:
-        if made.log_level in ("debug", "info"):
-            print(start_line(target, made, server.addresses), file=sys.stderr, flush=True)
 
-    server.serve_forever(announce)
+class Plan(NamedTuple):
+    """What to serve, and how."""
+
+    target: str
+    app_dir: str | None
+    config: Config
+    told_by: str
+    """The file that was read, if one was."""
+
+
+def read_plan(target: str | None, app_dir: str | None, path: str | None, options: Mapping[str, Any]) -> Plan:
+    """What flags, variables and file say, as it is now.  Raises ConfigError."""
+    file = open_file(path) if path is not None else None
+    told = file.target if file is not None else {}
+    target = target or told.get("app")
+    if target is None:
+        raise ConfigError(NO_TARGET)
+    written = file.settings() if file is not None else {}
+    config = Config(**written | read_environ(os.environ) | settings(options))
+    return Plan(target, app_dir or told.get("app_dir"), config, str(path or "no file"))
+
+
+def check_plan(plan: Plan) -> None:
+    """Tries settings and application without serving.  Raises ConfigError."""
+    settle(plan.config)
+    make_server(plan)
+    print(f"dualwsgi: {plan.target} can be served; settings: {plan.told_by}", file=sys.stderr)
+
+
+def make_server(plan: Plan) -> Server:
+    app = load_app(plan.target, plan.app_dir)
+    set_up_log(plan.config.log_level)
+
+    from dualwsgi.serve.server import Server  # late: a mistake in the arguments is told without it
+
+    return Server(app, plan.config)
+
+
+def run_alone(plan: Plan) -> int:
+    """Serve from this process; returns the exit code."""
+    server = make_server(plan)
+    with held_pid_file(plan.config):
+        server.start()
+        server.serve_forever(lambda: announce(plan.target, plan.config, server.addresses))
+    return 0
+
+
+def run_fleet(plan: Plan, reread: Callable[[], Config]) -> int:
+    """Serve by worker processes; returns the exit code."""
+    from dualwsgi.serve.supervisor import Supervisor
+
+    supervisor = Supervisor(plan.target, plan.config, app_dir=plan.app_dir or ".", reread=reread)
+    return supervisor.run(lambda: announce(plan.target, plan.config, supervisor.addresses))
+
+
+def settle(config: Config) -> None:
+    """Where this process is, and what files it makes.  Raises ConfigError."""
+    if config.umask:
+        os.umask(int(config.umask, 8))
+    if config.chdir:
+        try:
+            os.chdir(config.chdir)
+        except OSError as error:
+            raise ConfigError(
+                f"chdir: cannot change to {config.chdir!r}: {error.strerror}; give another"
+            ) from None
+    if config.proc_name and not config.supervised:
+        from dualwsgi.serve.identity import set_title
+
+        set_title(config.proc_name, "server", config.backend)
+
+
+@contextmanager
+def held_pid_file(config: Config) -> Iterator[None]:
+    """The pid file, if one is wanted, while the server runs."""
+    if not config.pidfile:
+        yield
+        return
+    from dualwsgi.serve.identity import PidFile
+
+    file = PidFile(config.pidfile)
+    file.write()
+    try:
+        yield
+    finally:
+        file.remove()
+
+
+def announce(target: str, config: Config, addresses: Sequence[str]) -> None:
+    """Says that it serves, unless the log is to be quiet."""
+    if config.log_level in ("debug", "info"):
+        print(start_line(target, config, addresses), file=sys.stderr, flush=True)
 
 
 def refuse(error: ConfigError) -> NoReturn:
@@ -117,23 +207,16 @@ def refuse(error: ConfigError) -> NoReturn:
 
 def start_line(target: str, config: Config, addresses: Sequence[str]) -> str:
     """What is served where, by what; one line."""
+    on: str = config.backend
     calls = config.threads if config.backend == "threads" else config.concurrency
+    many = f"up to {calls} calls at once"
+    if config.supervised:
+        fleet = config.fleet(available_cores())
+        on = " and ".join(
+            f"{number} {backend} worker{'s' if number > 1 else ''}" for backend, number in fleet.items()
+        )
+        many = f"{many} each" if len(fleet) == 1 else "all at the same addresses"
     return (
-        f"dualwsgi {__version__} serves {target} at {' and '.join(addresses)} on {config.backend}, "
-        f"up to {calls} calls at once (pid {os.getpid()}, Ctrl-C stops it)"
+        f"dualwsgi {__version__} serves {target} at {' and '.join(addresses)} on {on}, "
+        f"{many} (pid {os.getpid()}, Ctrl-C stops it)"
     )
-
-
-def set_up_log(level: str) -> None:
-    """Send the library's log to standard error, or to wherever the application sends its own.
-
-    To be called when the application is loaded: it may have set up logging, and `dictConfig` puts
-    every logger that exists before it out of service unless told not to.
-    """
-    logger = logging.getLogger("dualwsgi")
-    logger.disabled = False
-    logger.setLevel(level.upper())
-    if not logger.hasHandlers():
-        handler = logging.StreamHandler()
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-        logger.addHandler(handler)

@@ -78,7 +78,7 @@ class Site:
         self.date = DateField()
         self.patience = patience(config)
         self.log = log
-        self.heads = Heads(base_environ(multiprocess=False), self.limits)
+        self.heads = Heads(base_environ(multiprocess=config.supervised), self.limits)
         self.plans: Memory[ResponsePlan] = Memory(1024, 1 << 20)
         self.draining = False
         # Whether a plain request may get the response that was prepared for such requests.

@@ -12,7 +12,10 @@ from typing import Any
 
 class _CallablePackage(ModuleType):
     def __call__(self, app: Any, bind: str | Sequence[str] | None = None, **settings: Any) -> None:
-        """Serves `app` until SIGINT or SIGTERM.  Keyword arguments are fields of Config."""
+        """Serves `app`, or what "module:app" names, until SIGINT or SIGTERM.
+
+        Keyword arguments are fields of Config.
+        """
         from .server import serve
 
         serve(app, bind, **settings)

@@ -21,9 +21,9 @@ _MAPPED: Final = "::ffff:"
 class Listener:
     """A socket that listens, and what its address says to environ and to people."""
 
-    def __init__(self, sock: _socket.socket, address: BindAddress) -> None:
+    def __init__(self, sock: _socket.socket, address: BindAddress, *, owned: bool = True) -> None:
         self.sock = sock
-        self._path = address.path if address.kind == "unix" else ""
+        self._path = address.path if owned and address.kind == "unix" else ""
         self._inode = os.stat(self._path).st_ino if self._path else 0
         self._unix = sock.family == _socket.AF_UNIX
         if self._unix:
@@ -57,6 +57,10 @@ class Listener:
             "wsgi.url_scheme": "http",
         }
 
+    def disown(self) -> None:
+        """From now on somebody else removes the file of a unix socket."""
+        self._path = ""
+
     def close(self) -> None:
         """Stops listening; removes the file of a unix socket if it is still this one."""
         self.sock.close()
@@ -86,6 +90,17 @@ def open_listener(address: BindAddress, backlog: int) -> Listener:
     except OSError as error:
         sock.close()
         raise explain_bind(address, error) from None
+
+
+def adopt_listener(address: BindAddress, fd: int, *, owned: bool) -> Listener:
+    """Takes over a descriptor that listens at `address`, opened by another process of this server.
+
+    `owned`: the file of a unix socket is ours to remove.
+    """
+    os.set_inheritable(fd, False)
+    sock = _socket.socket(fileno=fd)
+    sock.setblocking(False)
+    return Listener(sock, address, owned=owned)
 
 
 def _inherited(fd: int) -> _socket.socket:

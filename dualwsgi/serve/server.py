@@ -21,6 +21,7 @@ from typing import Any, Final
 
 from ..config import Config
 from ..counters import Counters
+from ..errors import ConfigError
 from ..gateway.connection import Connection
 from ..gateway.site import Application, Site
 from ..seam import Backend, Door, Stream, Turn
@@ -31,6 +32,9 @@ logger = logging.getLogger("dualwsgi")
 
 DRAIN_WINDOW: Final = 0.5
 """Seconds of silence after which a connection that waits for a request is closed when the server stops."""
+
+# A hang-up stops it gently, too: to be left behind by a terminal is no reason to drop requests.
+SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1)
 
 
 class _SiteDoor:
@@ -54,11 +58,21 @@ class _SiteDoor:
 class Server:
     """Serves `app` as `config` says; keyword arguments are fields of Config, in its place or over it.
 
+    It is one process: what Config says of worker processes is the supervisor's, which starts one of
+    these in each.  `listeners`, if given, listen already, and the addresses of `config` are not bound.
+
     Raises ConfigError for settings that cannot work; start() raises it for addresses that cannot
     be bound.
     """
 
-    def __init__(self, app: Application, config: Config | None = None, **settings: Any) -> None:
+    def __init__(
+        self,
+        app: Application,
+        config: Config | None = None,
+        *,
+        listeners: Sequence[Listener] | None = None,
+        **settings: Any,
+    ) -> None:
         if not callable(app):
             raise TypeError(f"the application must be callable, and {app!r} is not")
         if config is None:
@@ -68,13 +82,18 @@ class Server:
         self.app = app
         self.config = config
         self._lock = threading.Lock()
-        self._listeners: list[Listener] = []
+        self._listeners: list[Listener] = list(listeners or ())
+        self._bound = listeners is not None
+        self._sites: list[Site] = []
+        self.draining = False
+        """It was told to stop: not ready for new clients, though it may still serve them."""
         self._backend: Backend | None = None
         self._log: AccessLog | None = None
         # What a signal handler touches is a flag and a raw lock: an Event's own lock may be held by
         # the very thread that the handler interrupts.
         self._stop_wanted = False
         self._stop_latch: Any = None
+        self._signalled = False
         self._hurry = False
         self._stopped = False
 
@@ -85,12 +104,17 @@ class Server:
         self._start(here=False)
         return self
 
+    def start_here(self) -> Server:
+        """start(), by a thread that has nothing else to do than to wait by `backend.wait_readable`."""
+        self._start(here=True)
+        return self
+
     def _start(self, *, here: bool) -> None:
         with self._lock:
             if self._backend is not None:
                 raise RuntimeError("the server was started before; make a new one")
             try:
-                for address in self.config.addresses:
+                for address in () if self._bound else self.config.addresses:
                     self._listeners.append(open_listener(address, self.config.backlog))
                 if self.config.access_log is not None:
                     self._log = AccessLog(self.config.access_log)
@@ -103,7 +127,9 @@ class Server:
             self._stop_latch.acquire()
 
     def _make_doors(self) -> Sequence[Door]:
-        return [_SiteDoor(listener, Site(self.app, self.config, self._log)) for listener in self._listeners]
+        sites = [Site(self.app, self.config, self._log) for _ in self._listeners]
+        self._sites += sites
+        return [_SiteDoor(listener, site) for listener, site in zip(self._listeners, sites, strict=True)]
 
     @property
     def addresses(self) -> list[str]:
@@ -116,14 +142,47 @@ class Server:
         backend = self._backend
         return backend.counters() if backend is not None else Counters()
 
+    @property
+    def backend(self) -> Backend:
+        """Who waits and who runs.  Raises RuntimeError before the server was started."""
+        if self._backend is None:
+            raise RuntimeError("the server was not started; call start()")
+        return self._backend
+
+    def reopen_logs(self) -> None:
+        """Opens the access log's file anew before anything more is written; from any thread."""
+        if self._log is not None:
+            self._log.reopen()
+
     # Stopping
 
-    def stop(self, grace: float | None = None) -> bool:
+    def announce_drain(self) -> None:
+        """Fails readiness and ends each connection with its next response; goes on accepting.
+
+        The first step of a stop behind a proxy, which needs time to see that it should send no more.
+        From any thread.
+        """
+        self.draining = True
+        for site in self._sites:
+            site.drain()
+
+    def stop(
+        self,
+        grace: float | None = None,
+        *,
+        window: float = DRAIN_WINDOW,
+        meanwhile: Callable[[], float | None] = lambda: None,
+    ) -> bool:
         """Stops and waits for it: at most `grace` seconds (default: the configured graceful_timeout).
+
+        A connection that waits for a request is closed when it has been silent for `window` seconds.
+        `meanwhile` is called every tenth of a second; what it returns, if not None, is the new window,
+        and a negative one ends the grace time.
 
         Returns whether everything in flight was finished.  Not to be called by the application
         itself, whose own request would have to end first; let a thread do it.
         """
+        self.draining = True
         self._want_stop()
         with self._lock:
             backend = self._backend
@@ -133,7 +192,7 @@ class Server:
             backend.drain()
             for listener in self._listeners:
                 listener.close()
-            finished = self._wait(backend, deadline)
+            finished = self._wait(backend, deadline, window, meanwhile)
             if not finished:
                 logger.warning("stopping with requests still running: the grace time is over")
             backend.close()
@@ -147,14 +206,21 @@ class Server:
         if latch is not None and latch.locked():
             latch.release()
 
-    def _wait(self, backend: Backend, deadline: float) -> bool:
+    def _wait(
+        self, backend: Backend, deadline: float, window: float, meanwhile: Callable[[], float | None]
+    ) -> bool:
         """Waits until all is quiet, the deadline, or a second signal."""
         began = monotonic()
         while not self._hurry:
+            changed = meanwhile()
+            if changed is not None:
+                window = changed
+            if window < 0:
+                break
             now = monotonic()
-            if now - began >= DRAIN_WINDOW:
+            if now - began >= window:
                 # Again and again: a response may have kept its connection alive just before the drain.
-                backend.dismiss(now - DRAIN_WINDOW)
+                backend.dismiss(now - window)
             if backend.wait_idle(max(0.0, min(deadline - now, 0.1))):
                 return True
             if now >= deadline:
@@ -173,8 +239,9 @@ class Server:
     def serve_forever(self, ready: Callable[[], None] | None = None) -> None:
         """Starts if that has not been done, and serves until stop() or a signal; returns when drained.
 
-        In the main thread SIGINT and SIGTERM stop it, and a second one cuts the grace time short.
-        `ready` is called when that is so: who is told earlier could send a signal that kills.
+        In the main thread SIGINT, SIGTERM and SIGHUP stop it, and a second one cuts the grace time
+        short; SIGQUIT does so at once; SIGUSR1 reopens the access log.  `ready` is called when that
+        is so: who is told earlier could send a signal that kills.
         """
         if self._backend is None:
             self._start(here=True)
@@ -184,16 +251,28 @@ class Server:
                 ready()
             if not self._stop_wanted:
                 self._stop_latch.acquire()
+            if self.config.drain_delay and self._signalled:
+                self._delay_drain()
             self.stop()
         finally:
             for number, handler in previous.items():
                 signal.signal(number, handler)
 
+    def _delay_drain(self) -> None:
+        self.announce_drain()
+        deadline = monotonic() + self.config.drain_delay
+        while not self._hurry and (left := deadline - monotonic()) > 0:
+            self._stop_latch.acquire(timeout=left)  # which a second signal opens
+
     def _take_signals(self) -> dict[signal.Signals, Any]:
-        return {number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+        return {number: signal.signal(number, self._on_signal) for number in SIGNALS}
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        self._hurry = self._stop_wanted
+        if number == signal.SIGUSR1:
+            self.reopen_logs()
+            return
+        self._hurry = self._stop_wanted or number == signal.SIGQUIT
+        self._signalled = True
         self._want_stop()
 
     def __enter__(self) -> Server:
@@ -232,8 +311,27 @@ def _make_backend(config: Config) -> Backend:
     return ThreadsBackend(threads=config.threads, **limits)
 
 
-def serve(app: Application, bind: str | Sequence[str] | None = None, **settings: Any) -> None:
-    """Serves `app` until SIGINT or SIGTERM.  Keyword arguments are fields of Config."""
+def serve(app: Application | str, bind: str | Sequence[str] | None = None, **settings: Any) -> None:
+    """Serves `app` until SIGINT or SIGTERM.  Keyword arguments are fields of Config.
+
+    `app` may be a text such as "hello:app", and has to be with worker processes, which import it
+    themselves.  Raises ConfigError, and SystemExit if a fleet ends by a failure.
+    """
     if bind is not None:
         settings["bind"] = (bind,) if isinstance(bind, str) else tuple(bind)
-    Server(app, **settings).serve_forever()
+    config = Config(**settings)
+    if not config.supervised:
+        if isinstance(app, str):
+            from .loader import load_app
+
+            app = load_app(app)
+        Server(app, config).serve_forever()
+        return
+    if not isinstance(app, str):
+        raise ConfigError(
+            "workers: each process has to import the application; give it as a text such as 'hello:app'"
+        )
+    from .supervisor import Supervisor
+
+    if code := Supervisor(app, config).run():
+        raise SystemExit(code)

@@ -88,9 +88,14 @@ RULES: Mapping[str, Rule] = {
     "check_config": none("it is `dualwsgi run --check`"),
     "print_config": none("it is `dualwsgi config`"),
     # Processes
+    "preload_app": becomes("preload", "a reload gets new code here, too", bool),
+    "timeout": becomes("timeout", "a worker whose loop stands still; a slow request does not stop it", float),
+    "user": becomes("user", convert=str),
+    "group": becomes("group", convert=str),
+    "umask": becomes("umask", convert=lambda value: value if isinstance(value, str) else f"{value:03o}"),
     "daemon": none("let systemd or a container hold the process"),
     "default_proc_name": none("gunicorn's own"),
-    "initgroups": none("let the unit say SupplementaryGroups="),
+    "initgroups": none("a user's supplementary groups are always taken on"),
     # HTTP
     "suppress_ragged_eofs": none("an end of TLS that is not said is told as one"),
     "do_handshake_on_connect": none("handshakes are parked, with a deadline: handshake_timeout"),

@@ -132,6 +132,14 @@ class GreenBackend:
             sleep(min(left, 0.01))
         return True
 
+    def wait_readable(self, fd: int, timeout: float | None) -> bool:
+        if green.current_hub() is self._hub:
+            return self._hub.wait_fd(fd, green.READ, timeout)
+        return bool(originals.native_select([fd], [], [], timeout)[0])
+
+    def poke(self, act: Callable[[], object]) -> None:
+        self._hub.call_threadsafe(act)
+
     def close(self) -> None:
         if self._closed:
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -50,6 +51,16 @@ class ThreadsBackend:
     def wait_idle(self, timeout: float) -> bool:
         deadline = monotonic() + timeout
         return all(lane.wait_idle(max(0.0, deadline - monotonic())) for lane in self._lanes)
+
+    def wait_readable(self, fd: int, timeout: float | None) -> bool:
+        poll = select.poll()
+        poll.register(fd, select.POLLIN)
+        return bool(poll.poll(None if timeout is None else timeout * 1000))
+
+    def poke(self, act: Callable[[], object]) -> None:
+        for lane in self._lanes:
+            act = partial(lane.poke, act)
+        act()
 
     def close(self) -> None:
         for lane in self._lanes:

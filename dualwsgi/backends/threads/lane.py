@@ -196,6 +196,14 @@ class Lane:
         """Close the connections that have waited for a request since `before`."""
         self._order(partial(self._close_waiting, before))
 
+    def poke(self, act: Callable[[], object]) -> None:
+        """Has the leader call `act` when it comes round."""
+
+        def come_round(turn: Turn) -> None:
+            act()
+
+        self._order(come_round)
+
     def wait_idle(self, timeout: float) -> bool:
         """Waits up to `timeout` seconds until no connection is left; whether none is."""
         deadline = monotonic() + timeout

@@ -52,6 +52,7 @@ class AccessLog:
         self._flushing = allocate_lock()  # native, and `write` with it: a hub flushes it, and must not switch
         self._second = 0
         self._stamp = ""
+        self._stale = False
 
     def _open(self) -> int:
         try:
@@ -103,6 +104,8 @@ class AccessLog:
         """Writes what is held.  A log that cannot be written is reported, and its lines dropped."""
         lines = self._lines
         with self._flushing:
+            if self._stale:
+                self._open_anew()
             count = len(lines)
             if not count:
                 return
@@ -114,6 +117,25 @@ class AccessLog:
                     octets = octets[write(self._fd, octets) :]
             except OSError as error:
                 logger.error("cannot write the access log: %s", error.strerror)
+
+    def reopen(self) -> None:
+        """Has the file opened anew before anything more is written: the present one was moved away.
+
+        From any thread or signal handler, so it does no more than to take a note of it.
+        """
+        self._stale = True
+
+    def _open_anew(self) -> None:
+        self._stale = False
+        if self._target == "-" or self._fd < 0:
+            return
+        try:
+            fresh = self._open()
+        except ConfigError as error:
+            logger.error("cannot reopen the access log, going on with the old one: %s", error)
+            return
+        os.close(self._fd)
+        self._fd = fresh
 
     def close(self) -> None:
         self.flush()

@@ -1,0 +1,117 @@
+"""Who a process is to the system: its user and group, its title, its pid file.
+
+Reads the system's databases; serves nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from importlib import import_module
+
+from ..config import Config
+from ..errors import ConfigError
+
+__all__ = ["Identity", "PidFile", "find_identity", "set_title"]
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Whom workers run as.  None leaves it as it is."""
+
+    uid: int | None = None
+    gid: int | None = None
+    groups: tuple[int, ...] | None = None
+
+
+def find_identity(config: Config) -> Identity:
+    """What `user` and `group` mean here.  Raises ConfigError for one that is unknown or not to be had."""
+    if not config.user and not config.group:
+        return Identity()
+    import grp
+    import pwd
+
+    uid: int | None = None
+    gid: int | None = None
+    name = ""
+    if config.user:
+        try:
+            entry = pwd.getpwuid(int(config.user)) if config.user.isdigit() else pwd.getpwnam(config.user)
+        except KeyError:
+            raise ConfigError(f"user: there is no user {config.user!r}; give another") from None
+        uid, gid, name = entry.pw_uid, entry.pw_gid, entry.pw_name
+    if config.group:
+        try:
+            group = grp.getgrgid(int(config.group)) if config.group.isdigit() else grp.getgrnam(config.group)
+        except KeyError:
+            raise ConfigError(f"group: there is no group {config.group!r}; give another") from None
+        gid = group.gr_gid
+    if (uid, gid) == (os.geteuid() if uid is not None else None, os.getegid()):
+        return Identity()  # it is so already, and needs no privilege
+    if os.geteuid() != 0:
+        what = f"user: {config.user!r}" if config.user else f"group: {config.group!r}"
+        raise ConfigError(f"{what} can only be taken on by root; start it as root, or leave it out")
+    assert gid is not None
+    return Identity(uid, gid, tuple(os.getgrouplist(name, gid)) if name else (gid,))
+
+
+def set_title(name: str, role: str, backend: str = "") -> None:
+    """What `ps` shows of this process; nothing happens without a name.  Raises ConfigError."""
+    if not name:
+        return
+    try:
+        library = import_module("setproctitle")  # not of the house: only who asks for titles needs it
+    except ImportError:
+        raise ConfigError("proc_name: setproctitle is not there; pip install 'dualwsgi[title]'") from None
+    library.setproctitle(f"{name}: {' '.join(filter(None, [role, backend]))}")
+
+
+class PidFile:
+    """Holds this process's id while it runs.  Raises ConfigError if it cannot, or another runs."""
+
+    def __init__(self, path: str) -> None:
+        self._path = os.path.abspath(path)
+        self._own = f"{os.getpid()}\n"
+        if (other := self._running()) and other != os.getppid():
+            raise ConfigError(
+                f"pidfile: {path} says that process {other} runs; stop it, or give another file"
+            )
+
+    def _running(self) -> int:
+        """The living process that the file names, other than this one; 0 if there is none."""
+        try:
+            with open(self._path, encoding="ascii") as file:
+                pid = int(file.read())
+        except (OSError, ValueError):
+            return 0
+        if pid <= 0 or pid == os.getpid():
+            return 0
+        try:
+            os.kill(pid, 0)
+        except PermissionError:
+            pass  # it runs, as somebody else
+        except (OSError, OverflowError):
+            return 0
+        return pid
+
+    def write(self) -> None:
+        """Writes it, whole or not at all.  Raises ConfigError."""
+        scratch = f"{self._path}.{os.getpid()}"
+        try:
+            with open(scratch, "w", encoding="ascii") as file:
+                file.write(self._own)
+            os.replace(scratch, self._path)
+        except OSError as error:
+            raise ConfigError(f"pidfile: cannot write {self._path}: {error.strerror}; give another") from None
+
+    def remove(self) -> None:
+        """Removes it, unless another process has written its own."""
+        try:
+            with open(self._path, encoding="ascii") as file:
+                mine = file.read() == self._own
+            if mine:
+                os.unlink(self._path)
+        except (OSError, ValueError) as error:
+            if not isinstance(error, FileNotFoundError):
+                print(f"dualwsgi: cannot remove the pid file: {error}", file=sys.stderr)

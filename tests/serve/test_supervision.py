@@ -1,0 +1,257 @@
+"""The parts of the supervisor that need no process: words, settings, signals, reasons."""
+
+from __future__ import annotations
+
+import _socket
+import os
+import re
+import signal
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from serving import Served, answering
+from wire import eventually, request
+
+import dualwsgi
+from dualwsgi.config import Config, knobs
+from dualwsgi.errors import ConfigError
+from dualwsgi.serve.channel import Channel, pair
+from dualwsgi.serve.identity import Identity, PidFile, find_identity
+from dualwsgi.serve.process import Process, why_it_died
+from dualwsgi.serve.signals import SignalQueue
+from dualwsgi.serve.survivors import lost_by_fork
+from dualwsgi_cli.entry import SUPERVISED, wants_patch
+
+# Settings
+
+
+@pytest.mark.parametrize(
+    ("workers", "fleet"),
+    [
+        (1, {"green": 1}),
+        (3, {"green": 3}),
+        ("auto", {"green": 4}),
+        ("threads:2", {"threads": 2}),
+        ("green:2,threads:1", {"green": 2, "threads": 1}),
+        ("threads:auto, green:1", {"threads": 4, "green": 1}),
+    ],
+)
+def test_a_fleet_is_a_number_or_so_many_of_each(workers: int | str, fleet: dict[str, int]) -> None:
+    config = Config(workers=workers, backend="green")
+    assert config.fleet(4) == fleet
+    assert config.supervised == (workers != 1)
+    written = knobs()["workers"].write(workers)
+    assert knobs()["workers"].parse(written, "workers") == workers
+
+
+@pytest.mark.parametrize(
+    "workers",
+    [
+        *(0, -1, 1025, True, 1.5, "", "many", "2,3"),
+        *("green", "green:0", "green:", "asyncio:2", "green:1,green:1", "threads:1025"),
+    ],
+)
+def test_what_is_no_fleet_is_refused(workers: Any) -> None:
+    with pytest.raises(ConfigError, match=r"workers: .*give a number from 1 to 1024, auto, or a mix"):
+        Config(workers=workers)
+
+
+def test_the_entry_point_knows_what_calls_for_a_supervisor() -> None:
+    """It has to know before it may import Config: a supervisor is not patched, its workers are."""
+    other: dict[str, Any] = {"user": "nobody", "group": "nogroup", "workers": 2}
+    found = []
+    for name, knob in knobs().items():
+        default = getattr(Config(), name)
+        value = other.get(name, not default if isinstance(default, bool) else None)
+        if value is None and default == 0 and isinstance(default, int | float):
+            value = 1
+        if value is not None and knob.check(value, name) and Config(**{name: value}).supervised:
+            found.append(name)
+    assert sorted(found) == sorted(SUPERVISED)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "patched"),
+    [
+        ("run a --backend green", True),
+        ("run a --backend green --workers 1", True),
+        ("run a --backend green -w1 --max-requests 0", True),
+        ("run a --backend green --no-preload --no-supervise", True),
+        ("run a --backend green --workers 2", False),
+        ("run a --backend green -w 2", False),
+        ("run a --backend green -w2", False),
+        ("run a --backend=green --workers=auto", False),
+        ("run a --backend green --preload", False),
+        ("run a --backend green --max-requests=500", False),
+        ("run a --backend green --user www", False),
+    ],
+)
+def test_only_who_imports_the_application_is_patched(
+    arguments: str, patched: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert wants_patch(arguments.split(), {}) == patched
+    assert not wants_patch(arguments.split(), {"DUALWSGI_WORKERS": "3", "DUALWSGI_PIN": "on"})
+
+
+def test_a_callable_cannot_be_given_to_worker_processes() -> None:
+    with pytest.raises(ConfigError, match="give it as a text such as 'hello:app'"):
+        dualwsgi.serve(answering(), workers=2)
+
+
+def test_an_unknown_user_or_group_is_refused() -> None:
+    with pytest.raises(ConfigError, match="user: there is no user 'dualwsgi-nobody'"):
+        find_identity(Config(user="dualwsgi-nobody"))
+    with pytest.raises(ConfigError, match="group: there is no group 'dualwsgi-nobody'"):
+        find_identity(Config(group="dualwsgi-nobody"))
+
+
+def test_root_becomes_another_user_with_all_the_groups_of_that_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(os, "getegid", lambda: 0)
+    found = find_identity(Config(user="daemon"))
+    assert found.uid == 1
+    assert found.groups is not None
+    assert found.gid in found.groups
+    monkeypatch.setattr(os, "geteuid", lambda: 4711)
+    with pytest.raises(ConfigError, match="can only be taken on by root"):
+        find_identity(Config(user="daemon"))
+    assert find_identity(Config()) == Identity()
+
+
+def test_a_pid_file_is_this_processs_alone(tmp_path: Path) -> None:
+    path = tmp_path / "pid"
+    path.write_text("1\n")
+    with pytest.raises(ConfigError, match="says that process 1 runs"):
+        PidFile(str(path))
+    path.write_text("no number\n")
+    file = PidFile(str(path))
+    file.write()
+    assert path.read_text() == f"{os.getpid()}\n"
+    path.write_text("77\n")  # a successor's
+    file.remove()
+    assert path.exists()
+    file.write()
+    file.remove()
+    assert not path.exists()
+
+
+# Words
+
+
+def test_a_channel_carries_lines_and_descriptors_and_tells_its_end() -> None:
+    mine, theirs = pair()
+    other = Channel(theirs)
+    assert list(mine.lines()) == []
+    other.say("ready")
+    other.say("failed", "two\nlines")
+    with open(os.devnull, "rb") as file:
+        other.say("fork", "7 0 -1", descriptor=file.fileno())
+    (ready, failed, fork) = mine.lines()
+    assert ready == ("ready", "", -1)
+    assert failed == ("failed", "two\\nlines", -1)
+    assert fork[:2] == ("fork", "7 0 -1")
+    os.close(fork[2])
+    other.say("last")
+    other.close()
+    assert [word for word, _, _ in mine.lines()] == ["last"]
+    assert mine.closed
+    assert not mine.say("too late")
+    mine.close()
+
+
+def test_a_job_of_any_size_arrives_whole() -> None:
+    mine, theirs = pair()
+    other = Channel(theirs)
+    octets = os.urandom(3_000_000)
+    sender = threading.Thread(target=mine.send_job, args=(octets,))
+    sender.start()
+    assert other.receive_job() == octets
+    sender.join()
+    mine.close()
+    with pytest.raises(EOFError):
+        other.receive_job()
+    other.close()
+
+
+@pytest.mark.parametrize(
+    ("code", "ready", "words"),
+    [
+        (-9, 1.0, r"was killed by SIGKILL \(if nobody sent it, the system was out of memory"),
+        (-11, 1.0, r"was killed by SIGSEGV \(a crash in compiled code"),
+        (-15, 1.0, r"was killed by SIGTERM$"),
+        (3, 0.0, "could not begin"),
+        (7, 0.0, "exited with code 7, before it was ready"),
+        (0, 1.0, "exited with code 0, though nobody told it to"),
+        (None, 1.0, "is gone, and nobody has heard how"),
+    ],
+)
+def test_how_a_worker_died_is_told_in_words(code: int | None, ready: float, words: str) -> None:
+    mine, theirs = _socket.socketpair()
+    process = Process("worker", 1, 0, "threads", 1, Channel(mine), ready=ready)
+    assert re.match(words, why_it_died(process, code))
+    told = replace(process, last_words="hello: importing it failed")
+    assert why_it_died(told, 3) == "could not begin: hello: importing it failed"
+    for end in (mine, theirs):
+        end.close()
+
+
+def test_signals_wait_in_a_queue_and_handlers_come_back() -> None:
+    before = signal.getsignal(signal.SIGUSR1)
+    done: list[int] = []
+    queue = SignalQueue([signal.SIGUSR1], [signal.SIGUSR2])
+    try:
+        signal.raise_signal(signal.SIGUSR2)
+        signal.raise_signal(signal.SIGUSR1)
+        queue.post(lambda: done.append(1))
+        assert list(queue.take()) == [signal.SIGUSR1]
+        assert done == [1]
+        assert list(queue.take()) == []
+    finally:
+        queue.close()
+    assert signal.getsignal(signal.SIGUSR1) is before
+
+
+def test_threads_and_executors_are_named() -> None:
+    go = threading.Event()
+    thread = threading.Thread(target=go.wait, name="beside", daemon=True)
+    thread.start()
+    try:
+        with ThreadPoolExecutor(1, thread_name_prefix="letters") as pool:
+            pool.submit(int).result()
+            lost = lost_by_fork()
+    finally:
+        go.set()
+        thread.join()
+    assert "thread 'beside' (threading.Event.wait)" in " ".join(lost)
+    assert any("ThreadPoolExecutor 'letters' with 1 workers" in name for name in lost)
+
+
+# A server's part
+
+
+def test_readiness_fails_before_the_server_stops_accepting(serve: Any) -> None:
+    served: Served = serve(answering())
+    client = served.client()
+    assert client.send(request()).response().get("Connection") is None
+    assert not served.server.draining
+    served.server.announce_drain()
+    assert served.server.draining
+    assert client.send(request()).response()["Connection"] == "close"
+    assert served.ask().get("Connection") == "close"
+
+
+def test_a_log_that_was_moved_away_is_written_anew(serve: Any, tmp_path: Path) -> None:
+    log, moved = tmp_path / "log", tmp_path / "log.1"
+    served: Served = serve(answering(), access_log=str(log))
+    served.ask(request("GET", "/before"))
+    eventually(lambda: "/before" in log.read_text())
+    log.rename(moved)
+    served.server.reopen_logs()
+    served.ask(request("GET", "/after"))
+    eventually(lambda: log.exists() and "/after" in log.read_text())
+    assert "/after" not in moved.read_text()
