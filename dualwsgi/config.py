@@ -338,6 +338,10 @@ class Config:
     # How much at once
     threads: int = _knob(32, Count("Application calls at once, on threads.", 1, 10_000))
     concurrency: int = _knob(1_000, Count("Application calls at once, on green.", 1, 1_000_000))
+    max_blocking_time: float = _knob(
+        0.1,
+        Seconds("On green, report a call that keeps all others waiting so long. 0: never.", 0.0),
+    )
     queue_size: int = _knob(
         1_024, Count("Requests that may wait for a call; more are answered 503. 0: none waits.", 0, 1_000_000)
     )

@@ -20,6 +20,7 @@ class Counters:
         "expired",
         "gone",
         "head_hits",
+        "hub_held",
         "inline",
         "refused",
     )
@@ -29,6 +30,7 @@ class Counters:
         self.classes = [0] * 6  # finished responses by the first digit of their status
         self.bytes_sent = 0  # octets of responses, heads and framing included
         self.head_hits = 0  # request heads that were known octet for octet
+        self.hub_held = 0  # times that a call has kept the hub for max_blocking_time, on green
         self.inline = 0  # application calls made by a leader
         self.errors = 0  # requests that the parser refused
         self.refused = 0  # requests answered 503 without a call

@@ -145,6 +145,10 @@ class Parked(Protocol):
         """
         ...
 
+    def describe(self) -> str:
+        """Peer and request, for a log line; any thread may ask."""
+        ...
+
     def interrupt(self) -> None:
         """Ends a wait inside run(), from another thread."""
         ...

@@ -15,6 +15,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from types import FrameType
 from typing import Any, NamedTuple
 
 from dualwsgi.green import originals
@@ -35,7 +36,7 @@ class Held(NamedTuple):
     stack: str
     """The stack of that moment, formatted, innermost call last."""
     doing: Any
-    """What the `doing` hook said the hub was doing; None without a hook."""
+    """What the `doing` hook made of that stack; None without a hook."""
 
 
 class Watch:
@@ -49,7 +50,7 @@ class Watch:
         reporter: Callable[[Held], object],
         *,
         threshold: float = 0.1,
-        doing: Callable[[], Any] | None = None,
+        doing: Callable[[FrameType], Any] | None = None,
         hub: Hub | None = None,
     ) -> None:
         if threshold <= 0:
@@ -127,9 +128,9 @@ class Watch:
         import traceback
 
         stack = "".join(traceback.format_stack(frame))
-        del frame
         try:
-            doing = None if self.doing is None else self.doing()
+            doing = None if self.doing is None else self.doing(frame)
+            del frame
             self.reporter(Held(seconds, place, stack, doing))
         except Exception:
             traceback.print_exc()
@@ -148,12 +149,13 @@ def watch(
     reporter: Callable[[Held], object],
     *,
     threshold: float = 0.1,
-    doing: Callable[[], Any] | None = None,
+    doing: Callable[[FrameType], Any] | None = None,
 ) -> Watch:
     """Call `reporter(Held)` when a greenlet holds this thread's hub for `threshold` seconds.
 
-    Reporter and `doing` (which says what the hub is doing: the request, say) run in the watcher's
-    thread while the hub is held: they must not wait for greenlets.  Restarted after a fork.
+    `doing` finds in the innermost frame of the moment what the hub was doing: the request, say.  Both
+    run in the watcher's thread while the hub is held: they must not wait for greenlets.  Restarted
+    after a fork.
     """
     return Watch(reporter, threshold=threshold, doing=doing)
 

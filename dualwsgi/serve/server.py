@@ -305,7 +305,9 @@ def _make_backend(config: Config) -> Backend:
     if config.backend == "green":
         from ..backends.green import GreenBackend
 
-        return GreenBackend(concurrency=config.concurrency, **limits)
+        return GreenBackend(
+            concurrency=config.concurrency, max_blocking_time=config.max_blocking_time, **limits
+        )
     from ..backends.threads import ThreadsBackend
 
     return ThreadsBackend(threads=config.threads, **limits)

@@ -101,7 +101,7 @@ def test_a_pipelined_request_waits_for_the_answer_before_it(serve: Serve, gate: 
 
 def test_a_connection_whose_client_left_with_its_request_is_closed_at_once(serve: Serve) -> None:
     served = serve(echo)
-    client = served.client(patience=1.0)
+    client = served.client()
     client.send(request("GET", "/1")).half_close()
     assert client.response().body == b"GET /1 "
     assert client.ending() == "eof"
@@ -112,7 +112,7 @@ def test_a_half_closed_client_still_gets_its_answers(serve: Serve, gate: Gate) -
         gate.wait()
         return echo(environ, start_response)
 
-    client = serve(app).client(patience=1.0).send(request("GET", "/1") + request("GET", "/2")).half_close()
+    client = serve(app).client().send(request("GET", "/1") + request("GET", "/2")).half_close()
     gate.open()
     assert [answer.body for answer in client.last_responses()] == [b"GET /1 ", b"GET /2 "]
 

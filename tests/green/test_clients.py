@@ -29,7 +29,7 @@ from dualwsgi import green; green.patch()
 import sys, time
 from probe import cooperative, monotonic
 
-def fifty(fn, one=0.3, most=2.5):
+def fifty(fn, one=0.3, most=7.5):  # one after the other would be 15
     start = monotonic()
     waiting = [green.spawn(fn, n) for n in range(50)]
     results = [each.get() for each in waiting]
@@ -82,8 +82,11 @@ def directory() -> Iterator[tuple[Path, list[str]]]:
 
 
 @contextmanager
-def running(command: list[str], port: int, path: Path) -> Iterator[None]:
-    """Run a server until the block ends; the block begins when it accepts connections."""
+def running(command: list[str], port: int, path: Path, *, greets: bool = False) -> Iterator[None]:
+    """Run a server until the block ends; the block begins when it accepts connections.
+
+    One that greets listens long before it accepts.
+    """
     log = path / "log"
     with open(log, "wb") as out:
         process = subprocess.Popen(
@@ -93,7 +96,9 @@ def running(command: list[str], port: int, path: Path) -> Iterator[None]:
         deadline = time.monotonic() + 40
         while True:
             try:
-                socket.create_connection(("127.0.0.1", port), 1).close()
+                with socket.create_connection(("127.0.0.1", port), 5) as probe:
+                    if greets and not probe.recv(1):
+                        raise ConnectionError("not ready yet")
                 break
             except OSError:
                 if process.poll() is not None or time.monotonic() > deadline:
@@ -309,14 +314,14 @@ def test_mariadb(isolated: Isolated) -> None:
             *("--bind-address=127.0.0.1", f"--socket={path}/sock", f"--pid-file={path}/pid"),
             *("--skip-grant-tables", "--innodb-flush-log-at-trx-commit=0", "--innodb-log-file-size=8M"),
         ]
-        with running(command, port, path):
+        with running(command, port, path, greets=True):
             isolated(
                 FIFTY
                 + """
 import pymysql
 port = int(sys.argv[1])
 def connect(n=0):
-    return pymysql.connect(host="127.0.0.1", port=port, user="root", autocommit=True)
+    return pymysql.connect(host="127.0.0.1", port=port, user="root", autocommit=True, connect_timeout=40)
 connections = [each.get() for each in [green.spawn(connect, n) for n in range(50)]]
 def query(n):
     with connections[n].cursor() as cursor:

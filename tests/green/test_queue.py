@@ -115,7 +115,7 @@ def test_join_waits_for_task_done(hub: Hub) -> None:
             queue.task_done()
 
     worker = green.spawn(work)
-    assert queue.join(1)
+    assert queue.join(10)
     worker.get()
     with pytest.raises(ValueError):
         queue.task_done()

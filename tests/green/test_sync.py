@@ -186,7 +186,7 @@ def test_conditions_notify_in_order(hub: Hub, lock: str | None) -> None:
 
     def wait(n: int) -> bool:
         with condition:
-            found = condition.wait(1)
+            found = condition.wait(10)
             woken.append(n)
             return found
 
@@ -235,7 +235,7 @@ def test_a_recursively_held_lock_is_given_up_wholly_while_waiting(hub: Hub) -> N
 
     with condition, condition:
         thread = green.spawn(notify)
-        assert condition.wait(1)
+        assert condition.wait(10)
         assert lock._recursion_count() == 2
     thread.get()
 
@@ -245,7 +245,7 @@ def test_a_killed_waiter_passes_its_notification_on_and_leaves_with_the_lock_fre
 
     def wait() -> bool:
         with condition:
-            return condition.wait(1)
+            return condition.wait(10)
 
     killed, patient = green.spawn(wait), green.spawn(wait)
     turn()

@@ -128,6 +128,7 @@ class Kit:
         """A server for `app`, started.  Keywords are fields of Config."""
         where = "127.0.0.1:0" if over == "tcp" else f"unix:{self.place / f's{len(self._served)}'}"
         settings.setdefault("bind", (where,))
+        settings.setdefault("max_blocking_time", 0)  # a busy machine holds a hub, too
         server = dualwsgi.Server(app, backend=self.backend, **settings)
         server.start()
         served = Served(server, self)

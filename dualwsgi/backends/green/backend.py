@@ -25,6 +25,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from time import monotonic
+from types import FrameType
 from typing import Any, Final
 
 import greenlet
@@ -55,10 +56,19 @@ class GreenBackend:
     """See dualwsgi.seam.Backend.
 
     `concurrency` bounds application calls at once, `queue_size` and `queue_timeout` (seconds) the
-    requests that wait for one; `shortest` (seconds) is the shortest deadline there is.
+    requests that wait for one; `shortest` (seconds) is the shortest deadline there is.  A hub that has
+    not turned for `max_blocking_time` (seconds; 0 for never) is reported.
     """
 
-    def __init__(self, *, concurrency: int, queue_size: int, queue_timeout: float, shortest: float) -> None:
+    def __init__(
+        self,
+        *,
+        concurrency: int,
+        queue_size: int,
+        queue_timeout: float,
+        shortest: float,
+        max_blocking_time: float,
+    ) -> None:
         self._limit = concurrency
         self._queue_size = queue_size
         self._queue_timeout = queue_timeout
@@ -72,6 +82,8 @@ class GreenBackend:
         self._acceptors: list[Acceptor] = []
         self._turn = Turn(0.0)
         self._chores: green.Timer | None = None
+        self._max_blocking_time = max_blocking_time
+        self._watch: green.Watch | None = None
         self._draining = False
         self._here = False
         self._over: Waiter | None = None
@@ -110,6 +122,8 @@ class GreenBackend:
         self._acceptors = [Acceptor(door, make_stream) for door in make_doors()]
         for acceptor in self._acceptors:
             self._hub.register(acceptor.fd, green.READ, partial(self._accept, acceptor))
+        if self._max_blocking_time:
+            self._watch = green.watch(_report_held, threshold=self._max_blocking_time, doing=_request_of)
 
     def make_latch(self) -> Any:
         # Whoever waits on it in the hub's own thread must let the hub run.
@@ -144,13 +158,18 @@ class GreenBackend:
         if self._closed:
             return
         self._closed = True
+        if self._watch is not None:
+            self._watch.stop()
         self._in_hub(self._cut)
         if self._over is not None:
             self._over.wake()
             self._ended.acquire(True, 2.0)
 
     def counters(self) -> Counters:
-        return total([self._turn.counters])
+        found = total([self._turn.counters])
+        if self._watch is not None:
+            found.hub_held = self._watch.held
+        return found
 
     def _in_hub(self, act: Callable[[], None]) -> None:
         """Has the hub's thread do it, and waits until it is done."""
@@ -366,3 +385,24 @@ class GreenBackend:
             # Not here: only the hub's greenlet may start a call.
             self._missed.discard(fd)
             self._hub.call_soon(self._again, fd)
+
+
+def _request_of(frame: FrameType) -> str | None:
+    """The request that a frame of the hub's thread works for, if it is one."""
+    at: FrameType | None = frame
+    while at is not None:
+        if at.f_code is GreenBackend._work.__code__:
+            conn: Parked = at.f_locals["conn"]
+            return conn.describe()
+        at = at.f_back
+    return None
+
+
+def _report_held(held: green.Held) -> None:
+    """By a thread of its own, while the hub is held."""
+    logger.warning(
+        "%s has kept the hub for %.0f ms, and all others wait; this place is reported once:\n%s",
+        held.doing or "something that is no request",
+        held.seconds * 1000,
+        held.stack.rstrip(),
+    )
