@@ -23,6 +23,7 @@ BackendName = Literal["threads", "green"]
 LogLevel = Literal["debug", "info", "warning", "error", "critical"]
 
 ENV_PREFIX = "DUALWSGI_"
+AUTO = "auto"
 
 KIB = 1024
 GIB = 1024**3
@@ -278,6 +279,26 @@ class LogTarget(Knob):
         return value or ""
 
 
+class SocketPath(Knob):
+    """Where a unix socket shall be: a path, `auto`, or '' for none."""
+
+    metavar = "PATH"
+    wanted = "a path of at most 103 bytes, 'auto' or 'off'"
+
+    def parse(self, text: str, label: str) -> str:
+        return self.check("" if Switch.WORDS.get(text.lower()) is False else text, label)
+
+    def check(self, value: Any, label: str) -> str:
+        if not isinstance(value, str) or "\0" in value:
+            self.refuse(value, "is not a path", label)
+        if len(value.encode(errors="surrogateescape")) > UNIX_PATH_MAX:
+            self.refuse(value, "is too long for a unix socket", label)
+        return value
+
+    def write(self, value: str) -> str:
+        return value or "off"
+
+
 class Binds(Knob):
     """One listening address or several; text separates them by commas or spaces."""
 
@@ -447,6 +468,13 @@ class Config:
         # compares servers compares them without.
         None,
         LogTarget("Write a line for each request to standard output."),
+    )
+    control_socket: str = _knob(
+        AUTO,
+        SocketPath(
+            "Let `dualwsgi top` and `dualwsgi ctl` of the same user attach here; auto: in a private "
+            "directory, when the process is the server's own. off: nowhere."
+        ),
     )
     log_level: LogLevel = _knob(
         "info",

@@ -1,20 +1,186 @@
-"""Counters: one block a thread or hub, written by its owner alone, added up by whoever reads.
+"""Counters and histograms: one block a thread or hub, added up by whoever reads.
 
 A counter that two threads add to loses counts and costs a lock; blocks that nobody shares cost an
-addition.  A reader may see a block half a request behind, never a torn number.
+addition.  Of a request that ends, the owner only adds the facts to `done`.  They are folded into
+figures many at once, mostly in C, by the owner when there are FOLD_AT or by a reader who wants to
+know.  A reader may see a block half a request behind, never a torn number.
+
+Everything here can be merged: blocks of threads into those of a process, processes into a server.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import struct
+import sys
+from array import array
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from functools import cache
+from time import monotonic, sleep
+from typing import Any, Final, NamedTuple, Protocol
+
+FOLD_AT: Final = 6 * 512
+"""Facts that are noted before their owner folds them."""
+
+RECENT: Final = 32
+"""Requests that a block remembers one by one."""
+
+SLOWEST: Final = 16
+SLOW_LIFE: Final = 60.0
+"""Seconds for which a request counts as one of the slowest."""
+
+ROUTES: Final = 512
+"""Routes that a block tells apart; further ones are counted together."""
+
+NAMED_A_FOLD: Final = 64
+"""Request lines that a fold finds the route of; of more, it takes a sample that counts for its neighbours."""
+
+OTHER: Final = "(other)"
+NO_REQUEST: Final = "(not a request)"
+
+_UPPER, _LOWER = (7, 6) if sys.byteorder == "little" else (0, 1)  # the octets that name a bucket
+
+
+class Line(Protocol):
+    """What is asked of a request line."""
+
+    @property
+    def method(self) -> str: ...
+    @property
+    def target(self) -> str: ...
+    @property
+    def name(self) -> str | None:
+        """Its route_name() once that has been asked for."""
+        ...
+
+    def route_name(self) -> str: ...
+
+
+FACTS: Final = 6
+"""Of a request that has ended, in this order: its line (None if it was no request), what its connection
+says to environ, its status, octets of content, how long it took, and when it ended (monotonic seconds).
+They stand in one flat list: a tuple of each would be one more thing for the garbage collector to watch."""
+
+
+class Past(NamedTuple):
+    """A request that has ended, as it is remembered.  Times in monotonic seconds."""
+
+    ended: float
+    seconds: float
+    line: Line | None
+    peer: str
+    status: int
+    size: int
+
+
+class Histogram:
+    """How often which length of time came: log-linear, 16 steps an octave, so within 3 per cent.
+
+    A bucket is named by the uppermost 16 bits of the lengths in it (IEEE 754 binary64, seconds).
+    """
+
+    __slots__ = ("counts", "seconds")
+
+    def __init__(self, counts: Mapping[int, int] | None = None, seconds: float = 0.0) -> None:
+        self.counts = Counter(counts or {})
+        self.seconds = seconds  # all lengths together
+
+    @property
+    def count(self) -> int:
+        return sum(self.counts.values())
+
+    def add(self, other: Histogram) -> None:
+        for bucket, count in list(other.counts.items()):
+            self.counts[bucket] = self.counts.get(bucket, 0) + count
+        self.seconds += other.seconds
+
+    def note(self, seconds: float) -> None:
+        bucket = bucket_of(seconds)
+        self.counts[bucket] = self.counts.get(bucket, 0) + 1
+        self.seconds += seconds
+
+    def note_all(self, lengths: list[float]) -> Iterable[int]:
+        """Notes all of them, at a tenth of the cost of one by one; says which buckets they fell in."""
+        counts = self.counts
+        octets = array("d", lengths).tobytes()
+        upper, lower = octets[_UPPER::8], octets[_LOWER::8]
+        if upper.count(0x3F) == len(upper):  # 31 microseconds to 2 seconds: one octet tells the bucket
+            found: Iterable[int] = [0x3F00 | octet for octet in set(lower)]
+            for bucket in found:
+                counts[bucket] = counts.get(bucket, 0) + lower.count(bucket & 0xFF)
+        else:
+            found = _buckets(lengths)
+            counts.update(found)
+        self.seconds += sum(lengths)
+        return found
+
+    def percentile(self, share: float) -> float:
+        """The length, in seconds, that `share` (0 to 100) per cent do not exceed; 0.0 if there is none."""
+        left = self.count * share / 100
+        for bucket in sorted(self.counts):
+            left -= self.counts[bucket]
+            if left <= 0:
+                return middle_of(bucket)
+        return 0.0
+
+    def up_to(self, seconds: float) -> int:
+        """How many lengths were at most this long, as far as the buckets tell."""
+        last = bucket_of(seconds)
+        return sum(count for bucket, count in self.counts.items() if bucket < last)
+
+
+def bucket_of(seconds: float) -> int:
+    """The bucket of a length of time."""
+    return int.from_bytes(struct.pack(">d", max(0.0, seconds))[:2], "big")
+
+
+def _buckets(lengths: list[float]) -> list[int]:
+    """bucket_of() each."""
+    words = memoryview(array("d", lengths)).cast("B").cast("H")
+    return words[_UPPER // 2 :: 4].tolist()
+
+
+def bounds_of(bucket: int) -> tuple[float, float]:
+    """The least length of a bucket and that of the next one, in seconds."""
+    low, high = struct.unpack(
+        ">2d", (bucket << 48).to_bytes(8, "big") + (bucket + 1 << 48).to_bytes(8, "big")
+    )
+    return low, high
+
+
+@cache
+def middle_of(bucket: int) -> float:
+    """The middle of a bucket, in seconds."""
+    return sum(bounds_of(bucket)) / 2 if bucket else 0.0
+
+
+class RouteFigures:
+    """The requests of one route."""
+
+    __slots__ = ("errors", "times")
+
+    def __init__(self) -> None:
+        self.errors = 0  # answered 5xx
+        self.times = Histogram()
+
+    def add_group(self, status: int, bucket: int, count: int) -> None:
+        """`count` requests were answered `status`, after times of one bucket."""
+        counts = self.times.counts
+        counts[bucket] = counts.get(bucket, 0) + count
+        self.times.seconds += middle_of(bucket) * count
+        if status >= 500:
+            self.errors += count
+
+    def add(self, other: RouteFigures) -> None:
+        self.errors += other.errors
+        self.times.add(other.times)
 
 
 class Counters:
     """What one thread or hub has done."""
 
-    __slots__ = (
+    OWN = (
         "bytes_sent",
-        "classes",
         "connections",
         "errors",
         "expired",
@@ -24,10 +190,22 @@ class Counters:
         "inline",
         "refused",
     )
+    """The plain numbers, which the owner counts itself."""
+
+    __slots__ = (
+        *OWN,
+        "_folding",
+        "_last",
+        "classes",
+        "done",
+        "recent",
+        "routes",
+        "slowest",
+        "waits",
+    )
 
     def __init__(self) -> None:
         self.connections = 0  # accepted
-        self.classes = [0] * 6  # finished responses by the first digit of their status
         self.bytes_sent = 0  # octets of responses, heads and framing included
         self.head_hits = 0  # request heads that were known octet for octet
         self.hub_held = 0  # times that a call has kept the hub for max_blocking_time, on green
@@ -36,21 +214,157 @@ class Counters:
         self.refused = 0  # requests answered 503 without a call
         self.expired = 0  # waits on clients that ran out
         self.gone = 0  # responses whose client had left
+        self.waits = Histogram()  # of requests that had to queue for a call
+        self.done: list[Any] = []  # FACTS of each; the owner adds to it, and calls fold() at FOLD_AT
+
+        # Whoever holds the token folds.  It is no lock because patching can make locks wait in a hub,
+        # and because an owner who finds it taken has better things to do than to wait.
+        self._folding = [True]
+        self.classes = [0] * 6  # ended requests by the first digit of their status
+        self.routes: dict[str, RouteFigures] = {}
+        self._last: list[Any] = []  # FACTS of the last RECENT requests
+        self.recent: list[Past] = []  # the last RECENT, in order; of a block that others were added to
+        self.slowest: list[Past] = []  # of the last SLOW_LIFE seconds, in order
 
     @property
     def requests(self) -> int:
-        """Responses sent, those of the server itself included."""
+        """Requests that have ended, those that the server answered itself included."""
         return sum(self.classes)
 
+    @property
+    def times(self) -> Histogram:
+        """Of all requests: from the last octet of head and body to the end of the response."""
+        times = Histogram()
+        for figures in self.routes.values():
+            times.add(figures.times)
+        return times
+
+    # Folding
+
+    def fold(self) -> None:
+        """Makes figures of what is noted, unless somebody else is at it."""
+        if self._take():
+            try:
+                self._fold()
+            finally:
+                self._folding.append(True)
+
+    def _take(self) -> bool:
+        try:
+            return self._folding.pop()
+        except IndexError:
+            return False
+
+    def _fold(self) -> None:
+        done = self.done[:]
+        del self.done[: len(done)]  # meanwhile the owner may have added to the end
+        if not done:
+            return
+        lines, statuses = done[0::FACTS], done[2::FACTS]
+        lengths = done[4::FACTS]
+        line, status, count = lines[0], statuses[0], len(lines)
+        if lines.count(line) == count and statuses.count(status) == count:
+            self.classes[status // 100] += count
+            route = self._route(NO_REQUEST if line is None else line.route_name())
+            buckets: Iterable[int] = route.times.note_all(lengths)
+            if status >= 500:
+                route.errors += count
+        else:
+            buckets = _buckets(lengths)
+            self._add_groups(Counter(zip(lines, statuses, buckets, strict=True)))
+        self._last = (done if count >= RECENT else self._last + done)[-RECENT * FACTS :]
+        if count <= RECENT:
+            for at in range(count):
+                self._weigh(_past(done, at))
+        elif len(self.slowest) < SLOWEST or self._may_be_slow(max(buckets), done[-1]):
+            self._weigh(_past(done, lengths.index(max(lengths))))
+
+    def _add_groups(self, groups: Mapping[tuple[Any, int, int], int]) -> None:
+        """`groups`: how often which line, status and bucket came together."""
+        classes = self.classes
+        unnamed = []
+        for (line, status, bucket), count in groups.items():
+            classes[status // 100] += count
+            if line is None:
+                self._route(NO_REQUEST).add_group(status, bucket, count)
+            elif line.name is not None:
+                self._route(line.name).add_group(status, bucket, count)
+            else:
+                unnamed.append((line, status, bucket, count))
+        step = max(1, -(-len(unnamed) // NAMED_A_FOLD))
+        for at in range(0, len(unnamed), step):
+            line, status, bucket, _ = unnamed[at]
+            count = sum(one[3] for one in unnamed[at : at + step])
+            self._route(line.route_name()).add_group(status, bucket, count)
+
+    def _route(self, name: str) -> RouteFigures:
+        routes = self.routes
+        figures = routes.get(name)
+        if figures is None:
+            figures = routes.setdefault(name if len(routes) < ROUTES else OTHER, RouteFigures())
+        return figures
+
+    def _may_be_slow(self, bucket: int, now: float) -> bool:
+        least = self.slowest[0]
+        return bounds_of(bucket)[1] > least.seconds or least.ended < now - SLOW_LIFE
+
+    def _weigh(self, past: Past) -> None:
+        """Keeps it if it is one of the slowest of late."""
+        slowest = self.slowest
+        if len(slowest) >= SLOWEST:
+            oldest = past.ended - SLOW_LIFE
+            if past.seconds <= slowest[0].seconds and slowest[0].ended >= oldest:
+                return
+            slowest = [one for one in slowest if one.ended >= oldest]
+        self.slowest = sorted([*slowest, past], key=_seconds)[-SLOWEST:]
+
+    # Adding up
+
     def add(self, other: Counters) -> None:
-        """Adds another block to this one."""
-        for name in self.__slots__:
-            mine, theirs = getattr(self, name), getattr(other, name)
-            setattr(
-                self,
-                name,
-                [a + b for a, b in zip(mine, theirs, strict=True)] if name == "classes" else mine + theirs,
-            )
+        """Adds another block to this one, which must be the caller's alone.
+
+        What was noted before the call is in the figures after it.
+        """
+        taken = other._take()
+        for _ in range(200):
+            if taken:
+                break
+            sleep(0.001)  # another reader is at it
+            taken = other._take()
+        try:
+            if taken:
+                other._fold()
+            self._add(other)
+        finally:
+            if taken:
+                other._folding.append(True)
+
+    def _add(self, other: Counters) -> None:
+        for name in self.OWN:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.classes = [a + b for a, b in zip(self.classes, other.classes, strict=True)]
+        self.waits.add(other.waits)
+        for name, figures in other.routes.items():
+            known = name in self.routes or len(self.routes) < ROUTES
+            self.routes.setdefault(name if known else OTHER, RouteFigures()).add(figures)
+        recent = [_past(other._last, at) for at in range(len(other._last) // FACTS)]
+        self.recent = sorted([*self.recent, *other.recent, *recent], key=_ended)[-RECENT:]
+        oldest = monotonic() - SLOW_LIFE
+        both = [past for past in (*self.slowest, *other.slowest) if past.ended >= oldest]
+        self.slowest = sorted(both, key=_seconds)[-SLOWEST:]
+
+
+def _ended(past: Past) -> float:
+    return past.ended
+
+
+def _seconds(past: Past) -> float:
+    return past.seconds
+
+
+def _past(facts: list[Any], number: int) -> Past:
+    line, connection, status, size, seconds, ended = facts[number * FACTS : (number + 1) * FACTS]
+    return Past(ended, seconds, line, connection.get("REMOTE_ADDR") or "", status, size)
 
 
 def total(blocks: Iterable[Counters]) -> Counters:

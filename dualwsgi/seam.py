@@ -11,9 +11,9 @@ from __future__ import annotations
 import _socket
 import enum
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
-from .counters import Counters
+from .counters import Counters, Line
 
 
 class Verdict(enum.Enum):
@@ -96,7 +96,7 @@ class Stream(Protocol):
     def close(self) -> None: ...
 
 
-class _Line(Protocol):
+class _Line(Line, Protocol):
     route: Any
     """A place for what the backend remembers of requests like this one."""
 
@@ -118,10 +118,6 @@ class Parked(Protocol):
 
     def advance(self, turn: Turn) -> Verdict: ...
     def run(self, turn: Turn) -> Verdict: ...
-
-    def route_name(self) -> str:
-        """Requests with the same name can be expected to behave alike."""
-        ...
 
     def refuse(self, turn: Turn, reason: str) -> Verdict:
         """Instead of run(): the server is overloaded."""
@@ -178,6 +174,25 @@ class Door(Protocol):
         ...
 
 
+class Call(NamedTuple):
+    """A request that somebody is at."""
+
+    conn: Parked
+    thread: int  # the thread's identifier, as in sys._current_frames()
+    greenlet: Any  # None where there is none, or where it is the one that its thread runs just now
+
+
+class View(NamedTuple):
+    """What a backend has in hand at one moment; every list is the reader's own."""
+
+    calls: list[Call]
+    queued: list[Parked]
+    parked: list[Parked]
+    limit: int  # calls at once
+    idle: int  # threads or greenlets that wait for a call
+    lag: float  # seconds by which what should come once a second came late, of late
+
+
 class Backend(Protocol):
     """Who waits and who runs."""
 
@@ -223,3 +238,11 @@ class Backend(Protocol):
         ...
 
     def counters(self) -> Counters: ...
+
+    def set_limit(self, calls: int) -> None:
+        """From now on so many application calls at once, at least 1; by any thread."""
+        ...
+
+    def look(self) -> View:
+        """May be called by any thread at any time, and never waits: who reads does the work."""
+        ...

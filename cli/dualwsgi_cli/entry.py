@@ -43,6 +43,8 @@ def wants_patch(arguments: Sequence[str], environ: Mapping[str, str]) -> bool:
     """
     if not arguments or arguments[0] != "run":
         return False
+    if "--dashboard" in arguments:
+        return False  # that process draws; its child is patched
     said = _said(arguments, environ)
     if said["patch"] in NO or said["backend"] == "threads":
         return False  # whatever a file says

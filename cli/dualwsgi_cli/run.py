@@ -70,6 +70,10 @@ def run(
         bool,
         typer.Option("--check", help="Check the settings and load the application, but do not serve."),
     ] = False,
+    dashboard: Annotated[
+        bool,
+        typer.Option("--dashboard", help="Watch the server on this terminal; see also `dualwsgi top`."),
+    ] = False,
     **options: Any,
 ) -> None:
     """Serve a WSGI application until SIGINT or SIGTERM.
@@ -81,7 +85,10 @@ def run(
     Each option is also read from the environment (--queue-size from DUALWSGI_QUEUE_SIZE, and so
     on) and from a file (queue-size = 100). A flag wins over a variable, a variable over the file.
     """
+    if dashboard:
+        from dualwsgi_cli.dashboard import run_with_dashboard
 
+        raise typer.Exit(run_with_dashboard([word for word in sys.argv[1:] if word != "--dashboard"]))
     try:
         path = find_file(os.environ, config)
         place = os.path.abspath(path) if path is not None else None

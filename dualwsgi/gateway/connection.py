@@ -23,6 +23,7 @@ import traceback
 from time import monotonic
 from typing import Any, Final
 
+from ..counters import FOLD_AT
 from ..errors import ApplicationError, BadRequest, ClientGone, DeadlineExceeded
 from ..http11.head import (
     HEAD_END,
@@ -49,10 +50,11 @@ HEAD_READ: Final = HEAD_SIZE
 HEADS_KEPT: Final = 32
 """Request heads that one connection may add to the memory of its site."""
 
+CLIENT_CLOSED: Final = "499 Client Closed Request"
+"""How a response is counted and logged that its client did not wait for."""
+
 _IDLE = Phase.IDLE
 _WAITING: Final = frozenset({Phase.FRESH, Phase.HANDSHAKE, Phase.IDLE, Phase.LINGER})
-# A segment of a path that is an argument rather than a name: it holds a digit or is long.
-ROUTE_VARIABLE: Final = re.compile(r"(?<=/)(?:[^/]*[0-9][^/]*|[^/]{25,})")
 INTERIM: Final = re.compile(r"1(?:0[2-9]|[1-9][0-9])(?: [\t\x20-\x7e]*)?")
 
 
@@ -359,10 +361,14 @@ class Connection:
             turn.counters.bytes_sent += sent
             return self._settle(exchange)
         counters = turn.counters
-        counters.classes[plan.code // 100] += 1
         counters.bytes_sent += sent
+        now = monotonic()
+        done = counters.done
+        done += (self.request.line, self._peer, plan.code, len(content), now - self.since, now)
+        if len(done) >= FOLD_AT:
+            counters.fold()
         if site.log is not None:
-            site.log(self.request, self._peer, plan.status, len(content), monotonic() - self.since)
+            site.log(self.request, self._peer, plan.status, len(content), now - self.since)
         if self.phase is _IDLE:
             return self._resting
         return self._next_request()
@@ -478,8 +484,7 @@ class Connection:
             return self._close_gently(answered=True)
         plan = exchange.plan
         assert plan is not None
-        self.outlet.turn.counters.classes[plan.code // 100] += 1
-        self._log(plan.status, exchange.content_sent)
+        self._note(self.request, plan.status, exchange.content_sent)
         # A body that broke after the head was out: nobody can tell where the next request starts.
         body = self.body
         if not exchange.keep_alive or (body is not None and body.error is not None):
@@ -489,10 +494,18 @@ class Connection:
             return self._drain_body(self.outlet.turn)
         return self._next_request()
 
-    def _log(self, status: str, content_sent: int) -> None:
+    def _note(self, request: Request | None, status: str, size: int) -> None:
+        """A request has ended, `request` None if it was none; as the short way in run() does."""
+        now = monotonic()
+        seconds = now - self.since
+        counters = self.outlet.turn.counters
+        line = request.line if request is not None else None
+        counters.done += (line, self._peer, int(status[:3]), size, seconds, now)
+        if len(counters.done) >= FOLD_AT:
+            counters.fold()
         log = self.site.log
         if log is not None:
-            log(self.request, self._peer, status, content_sent, monotonic() - self.since)
+            log(request, self._peer, status, size, seconds)
 
     def _next_request(self) -> Verdict:
         if self._input is not None:
@@ -535,7 +548,7 @@ class Connection:
         if isinstance(error, DeadlineExceeded):
             self.outlet.turn.counters.expired += 1
             logger.info("%s: the client stopped reading the response; closed", self.describe())
-            self._log("499 Client Closed Request", exchange.content_sent if exchange.head_sent else 0)
+            self._note(self.request, CLIENT_CLOSED, exchange.content_sent if exchange.head_sent else 0)
             self.stream.break_off()
             return CLOSE
         broken = self.body.error if self.body is not None else None
@@ -550,8 +563,7 @@ class Connection:
         # Part of a response is out: it must not look whole.
         plan = exchange.plan
         assert plan is not None
-        self.outlet.turn.counters.classes[plan.code // 100] += 1
-        self._log(plan.status, exchange.content_sent)
+        self._note(self.request, plan.status, exchange.content_sent)
         if exchange.framing in (Framing.CLOSE, Framing.RAW):
             self.stream.break_off()
         return CLOSE
@@ -564,7 +576,7 @@ class Connection:
         if exchange is not None:
             exchange.close_result()
             sent = exchange.content_sent if exchange.head_sent else 0
-        self._log("499 Client Closed Request", sent)
+        self._note(self.request, CLIENT_CLOSED, sent)
         return CLOSE
 
     # Answers of the server's own
@@ -609,15 +621,12 @@ class Connection:
             outlet.send_last(octets, b"")
         except ClientGone:
             gone = True
-            status = "499 Client Closed Request"
-        if site.log is not None:
-            content = 0 if gone else len(octets) - octets.index(HEAD_END) - len(HEAD_END)
-            request = self.request if logged else None
-            site.log(request, self._peer, status, content, monotonic() - self.since)
+            status = CLIENT_CLOSED
+        content = 0 if gone else len(octets) - octets.index(HEAD_END) - len(HEAD_END)
+        self._note(self.request if logged else None, status, content)
         if gone:
             turn.counters.gone += 1
             return CLOSE
-        turn.counters.classes[code // 100] += 1
         if not outlet.is_empty:
             self._exchange = None
             self.phase = Phase.FLUSH
@@ -680,11 +689,6 @@ class Connection:
             self.stream.break_off()
             return self._lost(self._exchange) if self._exchange is not None else CLOSE
         return CLOSE
-
-    def route_name(self) -> str:
-        """Requests with the same name can be expected to behave alike."""
-        line = self.request.line
-        return f"{line.method} {ROUTE_VARIABLE.sub('*', '/'.join(line.path.split('/', 5)[:5]))}"
 
     def dismiss(self, turn: Turn, before: float) -> Verdict:
         """A server that is stopping gives this connection up, unless a request has come in meanwhile.

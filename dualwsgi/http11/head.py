@@ -10,6 +10,7 @@ Strictness follows RFC 9112 section 11.2: whatever two parsers could read in two
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -35,16 +36,21 @@ class Limits:
     trailers: int = 8192
 
 
+# A segment of a path that is an argument rather than a name: it holds a digit or is long.
+_ROUTE_VARIABLE: Final = re.compile(r"(?<=/)(?:[^/]*[0-9][^/]*|[^/]{25,})")
+
+
 class RequestLine:
-    """RFC 9112 section 3.  Not changed once made, but for `route`.
+    """RFC 9112 section 3.  Not changed once made, but for `name` and `route`.
 
     `target` is as received.  `path` (still percent-encoded) and `query` are its parts; `query` is
     "" where the target has none.  For the asterisk and the authority form `path` is the target
     itself.  `authority` is set for the absolute form alone, where it overrides the Host field.
-    `route` is a place for whoever remembers what requests with this line are like.
+    `name` is that of route_name(), once asked for; `route` is a place for whoever remembers what
+    requests with this line are like.
     """
 
-    __slots__ = ("authority", "method", "path", "query", "route", "target", "version")
+    __slots__ = ("authority", "method", "name", "path", "query", "route", "target", "version")
 
     def __init__(self, method: str, target: str, version: tuple[int, int], path: str, query: str) -> None:
         self.method = method
@@ -53,7 +59,16 @@ class RequestLine:
         self.path = path
         self.query = query
         self.authority: str | None = None
+        self.name: str | None = None
         self.route: Any = None
+
+    def route_name(self) -> str:
+        """Method and path without what seems to be arguments: requests of one name behave alike."""
+        name = self.name
+        if name is None:
+            path = _ROUTE_VARIABLE.sub("*", "/".join(self.path.split("/", 5)[:5]))
+            name = self.name = f"{self.method} {path}"
+        return name
 
 
 class Fields:

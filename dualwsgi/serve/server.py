@@ -17,16 +17,19 @@ import threading
 from collections.abc import Callable, Sequence
 from time import monotonic
 from types import FrameType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from ..config import Config
+from ..config import AUTO, Config
 from ..counters import Counters
 from ..errors import ConfigError
 from ..gateway.connection import Connection
 from ..gateway.site import Application, Site
-from ..seam import Backend, Door, Stream, Turn
+from ..seam import Backend, Door, Stream, Turn, View
 from .listener import Listener, open_listener
 from .observe.accesslog import AccessLog
+
+if TYPE_CHECKING:
+    from .observe.control import Control
 
 logger = logging.getLogger("dualwsgi")
 
@@ -89,6 +92,11 @@ class Server:
         """It was told to stop: not ready for new clients, though it may still serve them."""
         self._backend: Backend | None = None
         self._log: AccessLog | None = None
+        self._control: Control | None = None
+        self.supervisor = 0
+        """The process that has this one as its worker; 0 for none."""
+        self.started = 0.0
+        """When it began to serve, in monotonic seconds; 0.0 before."""
         # What a signal handler touches is a flag and a raw lock: an Event's own lock may be held by
         # the very thread that the handler interrupts.
         self._stop_wanted = False
@@ -119,10 +127,14 @@ class Server:
                 if self.config.access_log is not None:
                     self._log = AccessLog(self.config.access_log)
                 self._backend = _make_backend(self.config)
+                if here or self.config.control_socket != AUTO:
+                    self._open_control()
             except BaseException:
+                self._backend = None
                 self._release()
                 raise
             self._backend.start(self._make_doors, here=here)
+            self.started = monotonic()
             self._stop_latch = self._backend.make_latch()
             self._stop_latch.acquire()
 
@@ -153,6 +165,41 @@ class Server:
         """Opens the access log's file anew before anything more is written; from any thread."""
         if self._log is not None:
             self._log.reopen()
+
+    # Being watched, from any thread
+
+    def _open_control(self) -> None:
+        """Lets others watch, if they may: in a program that is more than this server, only if it says so."""
+        where = self.config.control_socket
+        if not where or self._control is not None:
+            return
+        from .observe.control import Control  # late: not needed to serve
+
+        try:
+            self._control = Control(self, where)
+        except ConfigError as error:
+            if where != AUTO:
+                raise
+            logger.warning("nobody can watch this server: %s", error)
+
+    @property
+    def control_socket(self) -> str | None:
+        """The path of the control socket, if there is one."""
+        return str(self._control.path) if self._control is not None else None
+
+    def look(self) -> View | None:
+        """What is in hand at this moment; None before the start."""
+        backend = self._backend
+        return backend.look() if backend is not None else None
+
+    def set_limit(self, calls: int) -> None:
+        """From now on so many application calls at once, at least 1."""
+        if self._backend is not None:
+            self._backend.set_limit(calls)
+
+    def request_stop(self) -> None:
+        """Makes serve_forever() stop the server as a signal would; returns at once."""
+        self._want_stop()
 
     # Stopping
 
@@ -202,6 +249,7 @@ class Server:
 
     def _want_stop(self) -> None:
         self._stop_wanted = True
+        self.draining = True
         latch = self._stop_latch
         if latch is not None and latch.locked():
             latch.release()
@@ -228,6 +276,9 @@ class Server:
         return False
 
     def _release(self) -> None:
+        if self._control is not None:
+            self._control.close()
+            self._control = None
         for listener in self._listeners:
             listener.close()
         if self._log is not None:
@@ -245,6 +296,8 @@ class Server:
         """
         if self._backend is None:
             self._start(here=True)
+        elif not self._stop_wanted:
+            self._open_control()  # now it is known that the process is the server's
         previous = self._take_signals() if threading.current_thread() is threading.main_thread() else {}
         try:
             if ready is not None:

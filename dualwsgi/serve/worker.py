@@ -138,6 +138,7 @@ class Worker:
         listeners = [adopt_listener(parse_bind(text), fd, owned=False) for text, fd in job.listeners]
         self._signals = SignalQueue((DRAINS, *ENDS, signal.SIGUSR1), IGNORED)
         self._server = Server(app, config, listeners=listeners)
+        self._server.supervisor = channel.peer
         self._server.start_here()
 
     def live(self) -> int:

@@ -69,7 +69,7 @@ class Bench:
             cpu=self.server_cpu,
         )
         try:
-            yield Running(process, port, _first_answer(process, port))
+            yield Running(process, port, first_answer(process, port))
         finally:
             process.stop()
 
@@ -95,7 +95,7 @@ class Bench:
         return kept | {"PYTHONPATH": roots}
 
 
-def _first_answer(process: Process, port: int) -> float:
+def first_answer(process: Process, port: int) -> float:
     """Seconds from the start of the process to the end of its first 200."""
     said = "nothing listened"
     while (passed := time.perf_counter() - process.started) < PATIENCE:

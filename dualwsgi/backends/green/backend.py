@@ -20,6 +20,7 @@ done in the hub.
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -34,7 +35,7 @@ from ... import green
 from ...counters import Counters, total
 from ...green import Waiter, originals
 from ...green.hub import leave_forked_child
-from ...seam import Door, Parked, Turn, Verdict
+from ...seam import Call, Door, Parked, Turn, Verdict, View
 from ..acceptor import Acceptor
 from .stream import GreenStream
 
@@ -84,6 +85,8 @@ class GreenBackend:
         self._chores: green.Timer | None = None
         self._max_blocking_time = max_blocking_time
         self._watch: green.Watch | None = None
+        self._chores_due = 0.0
+        self._lag = 0.0  # seconds by which the last chores came late
         self._draining = False
         self._here = False
         self._over: Waiter | None = None
@@ -170,6 +173,41 @@ class GreenBackend:
         if self._watch is not None:
             found.hub_held = self._watch.held
         return found
+
+    def set_limit(self, calls: int) -> None:
+        self._limit = calls
+
+    def look(self) -> View:
+        while True:
+            try:
+                running = list(self._running.items())
+                break
+            except RuntimeError:
+                pass  # the hub has changed it meanwhile
+        thread = self._hub.thread_id if self._acceptors else 0
+        calls = [Call(conn, thread, runner) for runner, conn in running]
+        conn = self._on_the_hub(thread)
+        for call in calls:
+            if call.conn is conn:
+                calls[calls.index(call)] = call._replace(greenlet=None)
+                break
+        else:
+            if conn is not None:
+                calls.append(Call(conn, thread, None))
+        queued, parked = list(self._queue), list(self._parked.values())
+        at_work = {call.conn for call in calls}
+        parked = [each for each in parked if each not in at_work]
+        return View(calls, queued, parked, self._limit, len(self._pool), self._lag)
+
+    def _on_the_hub(self, thread: int) -> Parked | None:
+        """The connection whose call has the hub's thread right now, as its frames tell."""
+        frame = sys._current_frames().get(thread)
+        while frame is not None:
+            if frame.f_code is GreenBackend._work.__code__:
+                conn: Parked | None = frame.f_locals.get("conn")
+                return conn
+            frame = frame.f_back
+        return None
 
     def _in_hub(self, act: Callable[[], None]) -> None:
         """Has the hub's thread do it, and waits until it is done."""
@@ -326,6 +364,8 @@ class GreenBackend:
         """What must be done about once a second while there is work."""
         turn = self._turn
         turn.now = now = monotonic()
+        self._lag = now - self._chores_due if self._chores is not None else 0.0
+        self._chores_due = now + self._chore_interval
         self._chores = self._hub.call_later(self._chore_interval, self._do_chores)
         for acceptor in self._acceptors:
             acceptor.door.tick(now)
@@ -364,6 +404,7 @@ class GreenBackend:
                 self._settle(conn, verdict)
                 if self._queue and len(running) < self._limit:
                     conn = self._queue.popleft()
+                    turn.counters.waits.note(turn.now - conn.since)
                     running[me] = conn
                     continue
                 if len(pool) >= POOLED:

@@ -12,7 +12,7 @@ from time import monotonic
 from typing import Any
 
 from ...counters import Counters, total
-from ...seam import Door
+from ...seam import Door, View
 from .lane import Lane
 
 
@@ -31,8 +31,7 @@ class ThreadsBackend:
         # With the interpreter's lock, a second lane would only fight the first one for it.
         parallel = not getattr(sys, "_is_gil_enabled", lambda: True)()
         count = min(self._threads, os.cpu_count() or 1) if parallel else 1
-        for number in range(count):
-            share = self._threads // count + (number < self._threads % count)
+        for share in self._shares(count):
             self._lanes.append(self._make_lane(make_doors(), limit=share))
         for lane in self._lanes:
             lane.start()
@@ -68,3 +67,23 @@ class ThreadsBackend:
 
     def counters(self) -> Counters:
         return total(lane.counters() for lane in self._lanes)
+
+    def set_limit(self, calls: int) -> None:
+        self._threads = calls
+        for lane, share in zip(self._lanes, self._shares(len(self._lanes)), strict=True):
+            lane.set_limit(share)
+
+    def _shares(self, count: int) -> list[int]:
+        """How many calls each of `count` lanes may run."""
+        return [max(1, self._threads // count + (n < self._threads % count)) for n in range(count)]
+
+    def look(self) -> View:
+        views = [lane.look() for lane in self._lanes]
+        return View(
+            calls=[call for view in views for call in view.calls],
+            queued=[conn for view in views for conn in view.queued],
+            parked=[conn for view in views for conn in view.parked],
+            limit=sum(view.limit for view in views),
+            idle=sum(view.idle for view in views),
+            lag=max((view.lag for view in views), default=0.0),
+        )

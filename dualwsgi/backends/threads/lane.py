@@ -58,7 +58,7 @@ from time import monotonic, sleep, thread_time
 from typing import Final
 
 from ...counters import Counters, total
-from ...seam import Door, Parked, Turn, Verdict
+from ...seam import Call, Door, Parked, Turn, Verdict, View
 from ..acceptor import Acceptor
 from .routes import Route, Routes
 from .stream import ThreadStream
@@ -99,12 +99,13 @@ Job = tuple[Parked, Route | None]
 class Worker:
     """A thread of a lane: now leader, now follower."""
 
-    __slots__ = ("_wake", "job", "kept", "turn")
+    __slots__ = ("_wake", "ident", "job", "kept", "turn")
 
     def __init__(self, job: Job | None) -> None:
         self.job = job  # what to serve when called; None means: lead
         self.kept: Parked | None = None  # the connection that it has taken off the set, to stay with it
         self.turn = Turn(monotonic())
+        self.ident = 0  # the thread's identifier, once it runs
         self._wake = threading.Lock()
         self._wake.acquire()
 
@@ -146,6 +147,7 @@ class Lane:
         self._orders: deque[Callable[[Turn], None]] = deque()
         self._resting: list[Acceptor] = []  # listeners that are off the set for a moment
         self._next_chores = 0.0
+        self._lag = 0.0  # seconds by which the last chores came late
         self._next_sample = 0.0
         self._routes = Routes()
 
@@ -166,6 +168,7 @@ class Lane:
         # Between leader and watchdog
         self._token: list[Parked] = []
         self._leading = Turn(0.0)
+        self._leader: Worker | None = None
         self._leader_id = 0
         self._watch_wake = threading.Lock()
         self._watch_wake.acquire()
@@ -243,6 +246,30 @@ class Lane:
         with self._lock:
             return total([self._departed, *(worker.turn.counters for worker in self._workers)])
 
+    def set_limit(self, limit: int) -> None:
+        """What runs above it goes on; nothing more is begun until it has come down."""
+        with self._lock:
+            self._limit = limit
+            self._inline_ok = self._busy < limit
+        self._order(self._tend_queues)
+
+    def look(self) -> View:
+        """See dualwsgi.seam.Backend."""
+        with self._lock:
+            working = self._workers.difference(self._idle)
+            calls = [
+                Call(worker.job[0], worker.ident, None)
+                for worker in working
+                if worker.job is not None and worker.job[0] in self._running
+            ]
+            leader = self._leader
+            calls += [Call(conn, leader.ident, None) for conn in self._token if leader is not None]
+            queued = [job[0] for job in (*self._quick_queue, *self._queue)]
+            idle = len(self._idle)
+        at_work = {call.conn for call in calls}
+        parked = [conn for conn in list(self._parked.values()) if conn not in at_work]
+        return View(calls, queued, parked, self._limit, idle, self._lag)
+
     def _order(self, act: Callable[[Turn], None]) -> None:
         self._orders.append(act)
         self._ring()
@@ -259,6 +286,7 @@ class Lane:
         turn = me.turn
         turn.now = monotonic()
         self._leading = turn
+        self._leader = me
         self._leader_id = threading.get_native_id()
         token: list[Parked] = []
         self._token = token
@@ -313,10 +341,11 @@ class Lane:
             return max(0.0, self._next_chores - turn.now)
         for acceptor in self._acceptors.values():
             acceptor.door.tick(monotonic())  # what it holds back would else be held back for long
+        self._next_chores = 0.0  # nobody expects them at a certain time now
         return -1
 
     def _route_of(self, conn: Parked) -> Route:
-        route = conn.request.line.route = self._routes.find(conn.route_name())
+        route = conn.request.line.route = self._routes.find(conn.request.line.route_name())
         return route
 
     def _run_measured(self, conn: Parked, route: Route, turn: Turn) -> Verdict:
@@ -389,6 +418,7 @@ class Lane:
     def _do_chores(self, turn: Turn) -> None:
         """What must be done about once a second while there is work."""
         now = turn.now
+        self._lag = now - self._next_chores if self._next_chores else 0.0
         self._next_chores = now + self._chore_interval
         for acceptor in self._acceptors.values():
             acceptor.door.tick(now)
@@ -423,6 +453,7 @@ class Lane:
             if stale is not None:
                 self._refuse(job[0], turn)
             else:
+                turn.counters.waits.note(turn.now - job[0].since)
                 self._hand_over(job, turn)
 
     # Handing over
@@ -472,7 +503,7 @@ class Lane:
 
     def _leave_place(self, conn: Parked) -> None:
         self._busy -= 1
-        self._inline_ok = True
+        self._inline_ok = self._busy < self._limit
         self._running.discard(conn)
 
     def _appoint(self, job: Job | None) -> Callable[[], None]:
@@ -490,6 +521,7 @@ class Lane:
     def _work(self, me: Worker) -> None:
         """The life of a thread."""
         route: Route | None
+        me.ident = threading.get_ident()
         try:
             while True:
                 if me.job is None:
@@ -632,6 +664,7 @@ class Lane:
             return False
         self._take_place(job[0])
         me.job = job
+        me.turn.counters.waits.note(monotonic() - job[0].since)
         return True
 
     def _await_call(self, me: Worker) -> bool:
@@ -682,6 +715,8 @@ class Lane:
                 return  # the call has just returned
             del self._parked[conn.fd]
             self._take_place(conn)
+            if self._leader is not None:
+                self._leader.job = (conn, None)  # for look(): what it is at
             appoint = self._appoint(None)
         route = conn.request.line.route
         if route is not None:

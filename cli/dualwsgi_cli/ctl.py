@@ -1,0 +1,198 @@
+"""`dualwsgi ctl COMMAND`: asks a running server, or tells it something, by its control socket."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from dualwsgi.errors import DualwsgiError
+from dualwsgi_cli.top.text import plain, spell_bytes, spell_count, spell_seconds
+
+if TYPE_CHECKING:
+    from dualwsgi.serve.observe.client import Attached
+
+__all__ = ["Socket", "ctl", "servers"]
+
+EXIT_FAILED = 1
+
+Socket = Annotated[
+    str | None,
+    typer.Option(
+        "--socket",
+        "--attach",
+        "-s",
+        metavar="PATH",
+        envvar="DUALWSGI_ATTACH",
+        show_default=False,
+        help="The server's control socket, or a directory of them. (Default: all servers of this user.)",
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the answer as JSON, for scripts.")]
+
+ctl = typer.Typer(
+    name="ctl",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Ask a running server what it does, or tell it to do otherwise.",
+)
+
+
+def servers(where: str | None) -> list[Attached]:
+    """The servers there, attached; ends the program if there is none."""
+    from dualwsgi.serve.observe.client import attach, find  # late: `dualwsgi run` reads this file, too
+
+    try:
+        found = [attach(path) for path in find(where)]
+    except DualwsgiError as error:
+        _fail(str(error))
+    if not found:
+        _fail(
+            "no server of this user is running with a control socket; "
+            "start one with `dualwsgi run`, or name its socket with --socket"
+        )
+    return found
+
+
+def _fail(text: str) -> NoReturn:
+    print(f"dualwsgi: {text}", file=sys.stderr)
+    raise typer.Exit(EXIT_FAILED)
+
+
+def _ask(where: str | None, do: str, **arguments: Any) -> list[tuple[int, Any]]:
+    """Every server's answer, with its pid."""
+    answers = []
+    try:
+        for server in servers(where):
+            with server:
+                answers.append((server.pid, server.ask(do, **arguments)))
+    except DualwsgiError as error:
+        _fail(str(error))
+    return answers
+
+
+def _print_json(answer: Any) -> None:
+    print(json.dumps(answer, indent=2))
+
+
+@ctl.command()
+def snapshot(socket: Socket = None, as_json: AsJson = False) -> None:
+    """Print what the server is doing: totals, latencies, requests in flight."""
+    from dualwsgi.serve.observe.snapshot import merge, percentile
+
+    try:
+        merged = merge([answer for _, answer in _ask(socket, "snapshot")])
+    except ValueError as error:
+        _fail(str(error))
+    if as_json:
+        _print_json(merged)
+        return
+    totals, latency = merged["totals"], merged["latency"]
+    print(f"{merged['backend']} at {' and '.join(merged['addresses'])}, dualwsgi {merged['version']}")
+    classes = ", ".join(f"{count:,} {name}" for name, count in totals["classes"].items() if count)
+    print(
+        f"{totals['requests']:,} requests ({classes or 'none yet'}), {spell_bytes(totals['bytes_sent'])} sent"
+    )
+    shares = (f"p{share} {spell_seconds(percentile(latency, share))}" for share in (50, 95, 99))
+    print(f"latency {', '.join(shares)}")
+    for worker in merged["workers"]:
+        print(
+            f"pid {worker['pid']}: {worker['busy']} of {worker['limit']} calls, {worker['queued']} queued, "
+            f"{worker['connections']} connections, CPU {worker['cpu_seconds']:.1f} s, "
+            f"{spell_bytes(worker['rss_bytes'])}"
+        )
+    for one in merged["in_flight"]:
+        target = plain(f"{one['method']} {one['target']}")
+        print(f"{one['id']}: {one['phase']} for {spell_seconds(one['age'])}, {target}, from {one['peer']}")
+
+
+@ctl.command()
+def stacks(
+    request: Annotated[
+        str | None, typer.Argument(metavar="REQUEST", help="Only this request; an id as in `snapshot`.")
+    ] = None,
+    socket: Socket = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print where each request in the application's hands is, and each thread."""
+    found = [stack for _, answer in _ask(socket, "stacks", request=request) for stack in answer]
+    if as_json:
+        _print_json(found)
+        return
+    if not found:
+        _fail("no such request is in flight" if request else "there are no threads to tell of")
+    for stack in found:
+        of = f"greenlet {stack['greenlet']:#x}" if stack["greenlet"] else f"thread {stack['thread']:#x}"
+        print(f"{stack['request'] or '-'}  {plain(stack['what'])}  ({of})")
+        for frame in stack["frames"]:
+            print(f"  {frame['file']}:{frame['line']} in {frame['function']}")
+            if frame["code"]:
+                print(f"    {frame['code']}")
+        print()
+
+
+@ctl.command("set")
+def set_(
+    threads: Annotated[int | None, typer.Option(metavar="N", help="Application calls at once.")] = None,
+    log_level: Annotated[
+        str | None, typer.Option(metavar="LEVEL", help="debug, info, warning, error or critical.")
+    ] = None,
+    socket: Socket = None,
+    as_json: AsJson = False,
+) -> None:
+    """Change a setting of the running server."""
+    wanted = {"threads": threads, "log_level": log_level}
+    given = {name: value for name, value in wanted.items() if value is not None}
+    if not given:
+        _fail("nothing to set; give --threads or --log-level")
+    _report(_ask(socket, "set", **given), as_json, "changed")
+
+
+@ctl.command()
+def drain(socket: Socket = None, as_json: AsJson = False) -> None:
+    """Stop the server: accept no more, let requests in flight end."""
+    _report(_ask(socket, "drain"), as_json, "draining")
+
+
+@ctl.command()
+def reload(socket: Socket = None, as_json: AsJson = False) -> None:
+    """Load the application anew, under a supervisor."""
+    _report(_ask(socket, "reload"), as_json, "reloading")
+
+
+@ctl.command("list")
+def list_(socket: Socket = None, as_json: AsJson = False) -> None:
+    """Name the servers that can be attached to."""
+    found = []
+    for server in servers(socket):
+        with server:
+            try:
+                answer = server.ask("snapshot")
+            except DualwsgiError as error:
+                _fail(str(error))
+            found.append(
+                {
+                    "socket": server.path,
+                    "pid": server.pid,
+                    "backend": answer["backend"],
+                    "addresses": answer["addresses"],
+                    "requests": answer["totals"]["requests"],
+                }
+            )
+    if as_json:
+        _print_json(found)
+        return
+    for one in found:
+        where = " and ".join(one["addresses"])
+        requests = f"{spell_count(one['requests'])} requests"
+        print(f"{one['pid']}  {one['backend']}  {where}  {requests}  {one['socket']}")
+
+
+def _report(answers: list[tuple[int, Any]], as_json: bool, done: str) -> None:
+    if as_json:
+        _print_json([{"pid": pid, "answer": answer} for pid, answer in answers])
+        return
+    for pid, _ in answers:
+        print(f"pid {pid}: {done}")

@@ -1,0 +1,90 @@
+"""Snapshots of one server or many, each read in a thread of its own, and commands to them."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from dualwsgi.errors import DualwsgiError
+from dualwsgi.serve.observe.client import Attached, attach, find
+
+__all__ = ["Feed"]
+
+LOOK_AGAIN = 1.0
+"""Seconds between two looks for servers that have come."""
+
+
+class Feed:
+    """The servers at `where` (a socket, a directory of them, None for all of this user's).
+
+    `error` says why there is nothing to see.
+    """
+
+    def __init__(self, where: str | None, every: float) -> None:
+        self._where = where
+        self._every = every
+        self._lock = threading.Lock()
+        self._latest: dict[str, dict[str, Any]] = {}
+        self._attached: dict[str, Attached] = {}
+        self._stop = threading.Event()
+        self.error = ""
+        self.seen = False  # there was a server
+        self.came = threading.Event()  # a snapshot, or the news that there is none
+        threading.Thread(target=self._look_out, name="dualwsgi-top", daemon=True).start()
+
+    def latest(self) -> list[dict[str, Any]]:
+        """The newest snapshot of each server that is there."""
+        with self._lock:
+            return list(self._latest.values())
+
+    def close(self) -> None:
+        self._stop.set()
+        with self._lock:
+            for server in self._attached.values():
+                server.close()
+
+    def tell(self, do: str, **arguments: Any) -> list[Any]:
+        """Every server's answer; of stacks those of all.  Raises DualwsgiError."""
+        answers = []
+        with self._lock:
+            paths = list(self._attached)
+        for path in paths:
+            with attach(path) as server:
+                answers.append(server.ask(do, **arguments))
+        return answers
+
+    def _look_out(self) -> None:
+        while not self._stop.is_set():
+            try:
+                for path in find(self._where):
+                    self._follow(str(path))
+                if not self._attached:
+                    self.error = "no server is running there"
+            except DualwsgiError as error:
+                self.error = str(error)
+            if not self._attached:
+                self.came.set()
+            self._stop.wait(LOOK_AGAIN)
+
+    def _follow(self, path: str) -> None:
+        with self._lock:
+            if path in self._attached or self._stop.is_set():
+                return
+            server = self._attached[path] = attach(path)
+        threading.Thread(target=self._read, args=(path, server), name="dualwsgi-feed", daemon=True).start()
+
+    def _read(self, path: str, server: Attached) -> None:
+        try:
+            for snapshot in server.stream(self._every):
+                with self._lock:
+                    self._latest[path] = snapshot
+                self.seen = True
+                self.came.set()
+        except (DualwsgiError, OSError, ValueError) as error:
+            self.error = str(error)
+        finally:
+            with self._lock:
+                self._latest.pop(path, None)
+                self._attached.pop(path, None)
+            server.close()
+            self.came.set()

@@ -1,0 +1,149 @@
+"""What the dashboard knows: snapshots in, figures out.  Pure; time is what the snapshots say."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from dualwsgi.serve.observe.snapshot import merge, percentile
+
+__all__ = ["Figures", "History", "RouteRow", "WorkerRow"]
+
+Snapshot = dict[str, Any]
+
+WINDOW: Final = 10.0
+"""Seconds over which rates and percentiles are taken."""
+
+SERIES: Final = 300
+"""Points of a sparkline that are kept, one a second."""
+
+
+@dataclass
+class RouteRow:
+    name: str
+    count: int
+    rate: float
+    p50: float
+    p95: float
+    p99: float
+    errors: int
+
+
+@dataclass
+class WorkerRow:
+    snapshot: Snapshot
+    cpu: float  # share of a core
+
+
+@dataclass
+class Figures:
+    """One moment, ready to be drawn.  Times in seconds, rates a second."""
+
+    snapshot: Snapshot
+    rate: float = 0.0
+    sent: float = 0.0
+    p50: float = 0.0
+    p95: float = 0.0
+    p99: float = 0.0
+    wait: float = 0.0  # p95 of the wait in the queue
+    classes: dict[str, int] = field(default_factory=dict)
+    rates: list[float] = field(default_factory=list)  # one a second, the newest last
+    slow: list[float] = field(default_factory=list)  # p95 of each second
+    routes: list[RouteRow] = field(default_factory=list)
+    workers: list[WorkerRow] = field(default_factory=list)
+
+
+class History:
+    """What was seen so far.  A server that was replaced begins anew, which is never a negative rate."""
+
+    def __init__(self) -> None:
+        self._window: deque[Snapshot] = deque()
+        self._rates: deque[float] = deque(maxlen=SERIES)
+        self._slow: deque[float] = deque(maxlen=SERIES)
+        self._second: Snapshot | None = None  # where the present second of the series begins
+
+    def add(self, snapshots: list[Snapshot]) -> None:
+        """The latest snapshot of each process."""
+        merged = merge(snapshots)
+        window = self._window
+        if window and merged["totals"]["requests"] < window[-1]["totals"]["requests"]:
+            window.clear()  # one has gone, and its counts with it
+            self._second = None
+        window.append(merged)
+        while len(window) > 2 and window[1]["time"] <= merged["time"] - WINDOW:
+            window.popleft()
+        second = self._second
+        if second is None:
+            self._second = merged
+        elif merged["time"] - second["time"] >= 1.0:
+            seconds = merged["time"] - second["time"]
+            rate = (merged["totals"]["requests"] - second["totals"]["requests"]) / seconds
+            slow = percentile(merged["latency"], 95, second["latency"])
+            for _ in range(min(SERIES, int(seconds))):  # a pause leaves no gap
+                self._rates.append(rate)
+                self._slow.append(slow)
+            self._second = merged
+
+    def figures(self) -> Figures | None:
+        """What there is to be drawn; None before the first snapshot."""
+        if not self._window:
+            return None
+        now, before = self._window[-1], self._window[0]
+        seconds = now["time"] - before["time"]
+        # In the first moments what has been since the start of the server is all there is to tell.
+        earlier = before if seconds >= 1.0 else None
+
+        def share(of: str, percent: float) -> float:
+            recent = percentile(now[of], percent, earlier[of] if earlier else None)
+            return recent or percentile(now[of], percent)
+
+        def rate(name: str) -> float:
+            return (now["totals"][name] - before["totals"][name]) / seconds if seconds > 0 else 0.0
+
+        return Figures(
+            snapshot=now,
+            rate=rate("requests"),
+            sent=rate("bytes_sent"),
+            p50=share("latency", 50),
+            p95=share("latency", 95),
+            p99=share("latency", 99),
+            wait=share("queue_wait", 95),
+            classes=now["totals"]["classes"],
+            rates=list(self._rates),
+            slow=list(self._slow),
+            routes=_routes(now, before, seconds),
+            workers=_workers(now, before, seconds),
+        )
+
+
+def _routes(now: Snapshot, before: Snapshot, seconds: float) -> list[RouteRow]:
+    rows = []
+    for name, route in now["routes"].items():
+        latency = route["latency"]
+        earlier = before["routes"].get(name, {"latency": {"count": 0}})["latency"]["count"]
+        rows.append(
+            RouteRow(
+                name=name,
+                count=latency["count"],
+                rate=(latency["count"] - earlier) / seconds if seconds > 0 else 0.0,
+                p50=percentile(latency, 50),
+                p95=percentile(latency, 95),
+                p99=percentile(latency, 99),
+                errors=route["errors"],
+            )
+        )
+    return rows
+
+
+def _workers(now: Snapshot, before: Snapshot, seconds: float) -> list[WorkerRow]:
+    earlier = {worker["pid"]: worker["cpu_seconds"] for worker in before["workers"]}
+    return [
+        WorkerRow(
+            snapshot=worker,
+            cpu=max(0.0, worker["cpu_seconds"] - earlier.get(worker["pid"], worker["cpu_seconds"])) / seconds
+            if seconds > 0
+            else 0.0,
+        )
+        for worker in now["workers"]
+    ]

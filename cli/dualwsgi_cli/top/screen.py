@@ -1,0 +1,339 @@
+"""Figures in, a screen out: pure, so that a test or a screenshot is one call.
+
+Nothing that a client sent is ever markup: every line is made of rich's Text, cell by cell.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from rich.cells import cell_len, set_cell_size
+from rich.text import Text
+
+from dualwsgi_cli.top.model import Figures
+from dualwsgi_cli.top.text import plain, spell_bytes, spell_count, spell_seconds, spell_span
+
+__all__ = ["MIN_HEIGHT", "MIN_WIDTH", "SORTS", "VIEWS", "Look", "draw", "rows"]
+
+MIN_WIDTH, MIN_HEIGHT = 80, 24
+
+VIEWS: Final = ("requests", "routes", "workers", "log")
+SORTS: Final = {
+    "requests": ("age", "newest", "slowest"),
+    "routes": ("count", "rps", "p95", "errors"),
+    "workers": ("pid", "cpu", "rss"),
+    "log": ("time",),
+}
+
+BARS: Final = "▁▂▃▄▅▆▇█"
+PLAIN_BARS: Final = ".:-=+*#@"
+
+HELP: Final = (
+    ("1 2 3 4, Tab", "requests, routes, workers, log"),
+    ("Up Down, j k", "select a line"),
+    ("Enter", "the stack of the selected request: where it is right now"),
+    ("Esc", "back"),
+    ("o", "sort by the next column"),
+    ("/", "filter lines by a text; Esc drops the filter"),
+    ("p, Space", "pause the picture; the server goes on"),
+    ("+ -", "one application call at once more, or fewer"),
+    ("r", "reload the application (asks first)"),
+    ("d", "drain: stop when all requests have ended (asks first)"),
+    ("q, Ctrl-C", "leave"),
+)
+
+
+@dataclass
+class Look:
+    """What whoever looks has chosen, and what they are told."""
+
+    view: str = "requests"
+    sort: dict[str, int] = field(default_factory=dict)
+    selected: int = 0
+    anchor: str | None = None  # the selected request, which may move in the list
+    filter: str = ""
+    editing: bool = False  # the filter is being typed
+    paused: bool = False
+    help: bool = False
+    stack: list[dict[str, Any]] | None = None
+    stack_top: int = 0
+    asked: str = ""  # "drain" or "reload", until y or n
+    message: str = ""
+    log: list[str] = field(default_factory=list)
+    owned: bool = False  # the server is our child, and leaves with us
+    unicode: bool = True
+
+    def sorted_by(self) -> str:
+        names = SORTS[self.view]
+        return names[self.sort.get(self.view, 0) % len(names)]
+
+
+@dataclass
+class Row:
+    text: Text
+    request: str | None = None  # the id of a request in flight
+
+
+def draw(figures: Figures | None, look: Look, width: int, height: int) -> list[Text]:
+    """`height` lines of `width` cells."""
+    if width < 40 or height < 10:
+        return _fit([Text("the terminal is too small")], width, height)
+    if figures is None:
+        return _fit([Text("waiting for the server ...")], width, height)
+    head = _head(figures, look, width)
+    foot = [_foot(look, width)]
+    room = height - len(head) - len(foot)
+    if look.help:
+        body = [Text(f" {keys:14}{what}") for keys, what in HELP]
+    elif look.stack is not None:
+        body = _stack(look, room)
+    else:
+        body = _table(figures, look, width, room)
+    return _fit(_fit(head + body, width, height - len(foot)) + foot, width, height)
+
+
+def _fit(lines: list[Text], width: int, height: int) -> list[Text]:
+    lines = lines[:height] + [Text() for _ in range(height - len(lines))]
+    for line in lines:
+        line.no_wrap = True
+        line.truncate(width, pad=True)
+    return lines
+
+
+# The head
+
+
+def _head(figures: Figures, look: Look, width: int) -> list[Text]:
+    snapshot = figures.snapshot
+    workers = snapshot["workers"]
+    state = "paused" if look.paused else "draining" if snapshot["draining"] else "serving"
+    uptime = max((worker["uptime"] for worker in workers), default=0.0)
+    many = f"{len(workers)} worker{'s' if len(workers) != 1 else ''}"
+    right = f" {many}  up {spell_span(uptime)}  {state} "
+    left = f" dualwsgi {snapshot['version']}  {snapshot['backend']}  {' '.join(snapshot['addresses'])}"
+    title = Text(set_cell_size(left, max(0, width - cell_len(right))) + right, style="reverse")
+
+    busy, limit = _sum(workers, "busy"), _sum(workers, "limit")
+    lag = max((worker["lag"] for worker in workers), default=0.0)
+    cpu = sum(row.cpu for row in figures.workers)
+    classes = figures.classes
+    lines = [
+        title,
+        _line(
+            ("requests", f"{snapshot['totals']['requests']:,}"),
+            ("rps", spell_count(figures.rate)),
+            ("p50", spell_seconds(figures.p50)),
+            ("p95", spell_seconds(figures.p95)),
+            ("p99", spell_seconds(figures.p99)),
+            ("sent", f"{spell_bytes(figures.sent)}/s"),
+        ),
+        _line(
+            ("2xx", spell_count(classes["2xx"])),
+            ("3xx", spell_count(classes["3xx"])),
+            ("4xx", spell_count(classes["4xx"])),
+            ("5xx", spell_count(classes["5xx"])),
+            ("refused", spell_count(snapshot["totals"]["refused"])),
+            ("gone", spell_count(snapshot["totals"]["gone"])),
+        ),
+        _line(
+            ("busy", f"{busy}/{limit}"),
+            ("idle", f"{_sum(workers, 'idle')}"),
+            ("queue", f"{_sum(workers, 'queued')}"),
+            ("wait", spell_seconds(figures.wait)),
+            ("conns", f"{_sum(workers, 'connections')}"),
+            ("lag", spell_seconds(lag)),
+            ("cpu", f"{100 * cpu:.0f}%"),
+            ("rss", spell_bytes(_sum(workers, "rss_bytes"))),
+        ),
+    ]
+    half = (width - 1) // 2
+    lines.append(
+        Text.assemble(
+            _spark("rps", figures.rates, spell_count, half, look.unicode),
+            " ",
+            _spark("p95", figures.slow, spell_seconds, half, look.unicode),
+        )
+    )
+    return lines
+
+
+def _sum(workers: list[dict[str, Any]], name: str) -> int:
+    return int(sum(worker[name] for worker in workers))
+
+
+def _line(*pairs: tuple[str, str]) -> Text:
+    line = Text(" ")
+    for name, value in pairs:
+        bad = name in ("5xx", "refused", "queue") and value != "0"
+        line.append(f"{name} ", style="dim")
+        line.append(f"{value}  ", style="bold red" if bad else "bold")
+    return line
+
+
+def _spark(name: str, values: list[float], spell: Any, width: int, unicode: bool) -> Text:
+    most = max(values, default=0.0)
+    label, peak = f" {name} ", f" max {spell(most)}"
+    room = max(0, width - len(label) - len(peak))
+    bars = BARS if unicode else PLAIN_BARS
+    drawn = "".join(
+        bars[min(len(bars) - 1, int(value / most * len(bars)))] if most > 0 else bars[0]
+        for value in values[-room:]
+    )
+    return Text.assemble((label, "dim"), (drawn.rjust(room), "cyan"), (peak, "dim"))
+
+
+# The tables
+
+
+def _table(figures: Figures, look: Look, width: int, room: int) -> list[Text]:
+    found = rows(figures, look)
+    places = [row.request for row in found]
+    if look.anchor is not None and look.anchor in places:
+        look.selected = places.index(look.anchor)
+    look.selected = max(0, min(look.selected, len(found) - 1))
+    look.anchor = places[look.selected] if found else None
+    tabs = Text(" ")
+    for number, name in enumerate(VIEWS, 1):
+        tabs.append(f"{number} {name}", style="bold underline" if name == look.view else "dim")
+        tabs.append("   ")
+    tabs.append(f"by {look.sorted_by()}", style="dim")
+    if look.filter or look.editing:
+        tabs.append(f"   /{plain(look.filter)}{'_' if look.editing else ''}", style="bold")
+    lines = [tabs, _heading(look.view, width)]
+    space = max(1, room - len(lines))
+    top = max(0, min(look.selected - space // 2, len(found) - space))
+    for number, row in enumerate(found[top : top + space], top):
+        if number == look.selected and look.view != "log":
+            row.text.truncate(width, pad=True)
+            row.text.stylize("reverse")
+        lines.append(row.text)
+    if not found:
+        lines.append(Text("   nothing here" + (" that the filter lets pass" if look.filter else ""), "dim"))
+    return lines
+
+
+def _heading(view: str, width: int) -> Text:
+    if view == "requests":
+        text = f" {'PHASE':9}{'TIME':>8} {'STATUS':>6} {'PEER':16} REQUEST"
+    elif view == "routes":
+        text = f" {'COUNT':>9}{'RPS':>8}{'P50':>8}{'P95':>8}{'P99':>8}{'5XX':>6}  ROUTE"
+    elif view == "workers":
+        text = (
+            f" {'PID':>8} {'BACKEND':8}{'BUSY':>10}{'IDLE':>6}{'QUEUE':>6}"
+            f"{'CONNS':>7}{'LAG':>7}{'CPU':>6}{'RSS':>10}"
+        )
+    else:
+        text = " what the server and the application have printed"
+    return Text(set_cell_size(text, width), style="dim underline")
+
+
+def rows(figures: Figures, look: Look) -> list[Row]:
+    """The lines of the present view, filtered and sorted."""
+    make = {"requests": _requests, "routes": _routes, "workers": _workers, "log": _log}[look.view]
+    found = make(figures, look)
+    if look.filter:
+        wanted = look.filter.lower()
+        found = [row for row in found if wanted in row.text.plain.lower()]
+    return found
+
+
+def _requests(figures: Figures, look: Look) -> list[Row]:
+    snapshot, order = figures.snapshot, look.sorted_by()
+    found = []
+    for one in snapshot["in_flight"]:
+        style = "bold red" if one["age"] > 10 else "bold yellow" if one["age"] > 1 else "bold"
+        found.append(Row(_request(one["phase"], one["age"], "", one, style), one["id"]))
+    past = snapshot["slowest"] if order == "slowest" else snapshot["recent"]
+    past = sorted(past, key=lambda one: -one["seconds" if order == "slowest" else "ended"])
+    done = []
+    for one in past:
+        style = "red" if one["status"] >= 500 else "yellow" if one["status"] >= 400 else ""
+        done.append(Row(_request("done", one["seconds"], str(one["status"]), one, style)))
+    if order == "newest":
+        found.reverse()  # they come oldest first
+    return found + done
+
+
+def _request(phase: str, seconds: float, status: str, one: dict[str, Any], style: str) -> Text:
+    peer = set_cell_size(plain(one["peer"]), 16)
+    text = f" {phase:9}{spell_seconds(seconds):>8} {status:>6} {peer} "
+    return Text.assemble((text, style), plain(f"{one['method']} {one['target']}"))
+
+
+def _routes(figures: Figures, look: Look) -> list[Row]:
+    key = {
+        "count": lambda row: row.count,
+        "rps": lambda row: row.rate,
+        "p95": lambda row: row.p95,
+        "errors": lambda row: row.errors,
+    }[look.sorted_by()]
+    return [
+        Row(
+            Text(
+                f" {row.count:>9,}{spell_count(row.rate):>8}{spell_seconds(row.p50):>8}"
+                f"{spell_seconds(row.p95):>8}{spell_seconds(row.p99):>8}{row.errors:>6}  {plain(row.name)}",
+                "red" if row.errors else "",
+            )
+        )
+        for row in sorted(figures.routes, key=key, reverse=True)
+    ]
+
+
+def _workers(figures: Figures, look: Look) -> list[Row]:
+    key = {
+        "pid": lambda row: row.snapshot["pid"],
+        "cpu": lambda row: -row.cpu,
+        "rss": lambda row: -row.snapshot["rss_bytes"],
+    }[look.sorted_by()]
+    found = []
+    for row in sorted(figures.workers, key=key):
+        one = row.snapshot
+        busy = f"{one['busy']}/{one['limit']}"
+        text = (
+            f" {one['pid']:>8} {one['backend']:8}{busy:>10}{one['idle']:>6}{one['queued']:>6}"
+            f"{one['connections']:>7}{spell_seconds(one['lag']):>7}{f'{100 * row.cpu:.0f}%':>6}"
+            f"{spell_bytes(one['rss_bytes']):>10}"
+        )
+        found.append(Row(Text(text + ("  draining" if one["draining"] else ""))))
+    return found
+
+
+def _log(figures: Figures, look: Look) -> list[Row]:
+    if not look.owned:
+        return [Row(Text(" the server prints to where it was started", "dim"))]
+    return [Row(Text(" " + plain(line))) for line in reversed(look.log)]
+
+
+def _stack(look: Look, room: int) -> list[Text]:
+    lines = []
+    for stack in look.stack or ():
+        of = f"greenlet {stack['greenlet']:#x}" if stack["greenlet"] else f"thread {stack['thread']:#x}"
+        lines.append(Text(f" {plain(stack['what'])}   {of}", style="bold"))
+        # The innermost call first: that is where it is stuck.
+        for frame in reversed(stack["frames"]):
+            lines.append(Text(f"   {plain(frame['function'])}  {plain(frame['file'])}:{frame['line']}"))
+            if frame["code"]:
+                lines.append(Text(f"       {plain(frame['code'])}", style="cyan"))
+    if not lines:
+        lines = [Text(" the request has ended", style="dim")]
+    look.stack_top = max(0, min(look.stack_top, len(lines) - 1))
+    return lines[look.stack_top : look.stack_top + room]
+
+
+def _foot(look: Look, width: int) -> Text:
+    if look.asked:
+        verb = "drain and stop the server" if look.asked == "drain" else "reload the application"
+        return Text(set_cell_size(f" {verb}?  y yes  n no", width), style="bold reverse")
+    if look.message:
+        return Text(set_cell_size(f" {plain(look.message)}", width), style="bold reverse")
+    if look.editing:
+        keys = "type what lines must hold   Enter keep   Esc drop"
+    elif look.help:
+        keys = "Esc back"
+    elif look.stack is not None:
+        keys = "Up Down scroll   Esc back   q quit"
+    else:
+        quit_ = "q stop and quit" if look.owned else "q quit"
+        keys = f"? help  Tab view  Enter stack  o sort  / filter  p pause  + - calls  d drain  {quit_}"
+    return Text(set_cell_size(f" {keys}", width), style="reverse")

@@ -1,0 +1,146 @@
+"""The other end of the control socket: for the command line, for scripts, for tests.
+
+with attach("/run/user/1000/dualwsgi/4711.sock") as server:
+    print(server.ask("snapshot")["totals"]["requests"])
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import stat
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from ...errors import DualwsgiError
+from .control import PROTOCOL, home
+
+__all__ = ["Attached", "ControlError", "attach", "find"]
+
+PATIENCE = 10.0
+"""Seconds that a server may take to answer."""
+
+
+class ControlError(DualwsgiError):
+    """There is nobody at the socket, or what was asked was refused; the text says so in one line."""
+
+
+class Attached:
+    """A connection to one server's control socket.  For one thread at a time."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = str(path)
+        self._sock = socket.socket(socket.AF_UNIX)
+        self._sock.settimeout(PATIENCE)
+        self._held = b""
+        try:
+            self._sock.connect(self.path)
+            greeting = self._read()
+        except OSError as error:
+            self._sock.close()
+            raise ControlError(f"nobody answers at {self.path}: {error.strerror or error}") from None
+        except ControlError:
+            self._sock.close()
+            raise
+        self.pid: int = greeting.get("pid", 0)
+        self.version: str = greeting.get("dualwsgi", "")
+        if greeting.get("protocol") != PROTOCOL:
+            self._sock.close()
+            raise ControlError(
+                f"the server at {self.path} (dualwsgi {self.version}) speaks protocol "
+                f"{greeting.get('protocol')!r} and this program {PROTOCOL}; use the server's own `dualwsgi`"
+            )
+
+    def __enter__(self) -> Attached:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._sock.close()
+
+    def fileno(self) -> int:
+        return self._sock.fileno()
+
+    def ask(self, do: str, **arguments: Any) -> Any:
+        """The answer to one command.  Raises ControlError."""
+        self._send({"do": do, **arguments})
+        return self._answer()
+
+    def stream(self, every: float) -> Iterator[dict[str, Any]]:
+        """Snapshots, `every` so many seconds, until the server is gone or this is closed."""
+        self._send({"do": "stream", "every": every})
+        self._sock.settimeout(every + PATIENCE)
+        while True:
+            snapshot: dict[str, Any] = self._answer()
+            yield snapshot
+
+    def _send(self, command: dict[str, Any]) -> None:
+        try:
+            self._sock.sendall(json.dumps(command).encode() + b"\n")
+        except OSError as error:
+            raise ControlError(f"the server at {self.path} is gone: {error.strerror or error}") from None
+
+    def _answer(self) -> Any:
+        try:
+            answer = self._read()
+        except OSError as error:
+            raise ControlError(f"the server at {self.path} is gone: {error.strerror or error}") from None
+        if "error" in answer:
+            raise ControlError(str(answer["error"]))
+        return answer.get("ok")
+
+    def _read(self) -> dict[str, Any]:
+        pieces = [self._held]
+        while b"\n" not in pieces[-1]:
+            data = self._sock.recv(1 << 18)
+            if not data:
+                raise ControlError(f"the server at {self.path} has closed the connection")
+            pieces.append(data)
+        line, _, self._held = b"".join(pieces).partition(b"\n")
+        try:
+            answer = json.loads(line)
+        except ValueError:
+            answer = None
+        if not isinstance(answer, dict):
+            raise ControlError(f"what listens at {self.path} is no dualwsgi")
+        return answer
+
+
+def attach(path: str | os.PathLike[str]) -> Attached:
+    """Connects.  Raises ControlError."""
+    return Attached(path)
+
+
+def find(where: str | os.PathLike[str] | None = None) -> Sequence[Path]:
+    """The sockets of running servers: `where` itself, or those in it if it is a directory.
+
+    Without `where`, those of this user.  Sockets that servers left behind when they were killed are
+    removed from this user's own directory.
+    """
+    place = Path(where) if where is not None else home()
+    try:
+        if not stat.S_ISDIR(place.stat().st_mode):
+            return [place]
+        sockets = sorted(path for path in place.iterdir() if path.is_socket())
+    except OSError as error:
+        if where is None:
+            return []
+        raise ControlError(f"cannot look at {str(place)!r}: {error.strerror}") from None
+    living = []
+    for path in sockets:
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.settimeout(PATIENCE)
+            try:
+                probe.connect(str(path))
+            except ConnectionRefusedError:
+                if where is None:
+                    path.unlink(missing_ok=True)
+            except OSError:
+                pass
+            else:
+                living.append(path)
+    return living

@@ -1,0 +1,31 @@
+"""Threads that run whatever the hub does: on the native calls, even where the library is patched."""
+
+from __future__ import annotations
+
+import _thread
+import signal
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+__all__ = ["native_sleep", "start_native"]
+
+
+def start_native(act: Callable[..., object], *args: Any) -> None:
+    """Starts a real thread that takes no signals and keeps no process alive."""
+    # Without the green library nothing is patched, and on threads it must not be imported.
+    originals = sys.modules.get("dualwsgi.green.originals")
+    start = originals.start_native_thread if originals is not None else _thread.start_new_thread
+    start(_without_signals, (act, args))
+
+
+def native_sleep(seconds: float) -> None:
+    """Lets this thread, and no greenlet of it, sleep."""
+    originals = sys.modules.get("dualwsgi.green.originals")
+    (originals.sleep if originals is not None else time.sleep)(seconds)
+
+
+def _without_signals(act: Callable[..., object], args: tuple[Any, ...]) -> None:
+    signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals())
+    act(*args)

@@ -1,0 +1,169 @@
+"""What observing costs: CPU a request of the same server with and without, in interleaved rounds.
+
+    python -m loadtests.cost                             every variant against the plain server
+    python -m loadtests.cost log viewer --rounds 15      two of them
+    python -m loadtests.cost --baseline ../before        the plain server against that of another checkout
+
+Linux and wrk, as in loadtests.peers, whose harness it stands on: servers on CPU 0, clients on CPU 1,
+all servers up, each round measures them in turn, and the median of the ratios within rounds counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+
+from loadtests.peers import wrk
+from loadtests.peers.drives import How, Running, Wrk
+from loadtests.peers.process import Process
+from loadtests.peers.rounds import first_answer
+from loadtests.peers.servers import REPOSITORY, free_port
+from loadtests.peers.stats import paired_ratios, spread
+
+
+@dataclass(frozen=True)
+class Variant:
+    """How a server differs from the plain one; `viewer` is a command of Python that watches it."""
+
+    options: str = ""
+    viewer: str = ""
+    environ: Mapping[str, str] = field(default_factory=dict)
+
+
+VARIANTS = {
+    "viewer": Variant(
+        "--control-socket {scratch}/{name}.sock",
+        "-m loadtests.watcher {scratch}/{name}.sock",
+    ),
+    "log": Variant("--access-logfile {scratch}/{name}.log"),
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = _options(arguments)
+    if wrk.available() is None:
+        print("wrk is not on the PATH; on Debian: apt install wrk", file=sys.stderr)
+        return 2
+    os.sched_setaffinity(0, {options.client_cpu})
+    for backend in options.backend:
+        _measure(backend, options)
+    return 0
+
+
+def _measure(backend: str, options: argparse.Namespace) -> None:
+    roots = {"plain": REPOSITORY}
+    variants = {"plain": Variant()}
+    if options.baseline is not None:
+        variants["baseline"], roots["baseline"] = Variant(), options.baseline.resolve()
+    else:
+        variants |= {name: VARIANTS[name] for name in options.variants or VARIANTS}
+    drive = Wrk(wrk.Load("/hello"))
+    how = How(options.seconds, options.server_cpu, options.client_cpu)
+    cpu: dict[str, list[float]] = {name: [] for name in variants}
+    rate: dict[str, list[float]] = {name: [] for name in variants}
+    with ExitStack() as stack:
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dualwsgi-cost-")))
+        servers = {
+            name: stack.enter_context(
+                _running(name, variant, backend, roots.get(name, REPOSITORY), scratch, how)
+            )
+            for name, variant in variants.items()
+        }
+        for running in servers.values():
+            drive.measure(running, How(1, options.server_cpu, options.client_cpu))
+        for number in range(options.rounds):
+            # To and fro, so that no variant always follows the same one.
+            for name in list(variants)[:: 1 if number % 2 else -1]:
+                with _watched(name, variants[name], scratch, how):
+                    sample = drive.measure(servers[name], how)
+                cpu[name].append(sample.figures["cpu"])
+                rate[name].append(sample.figures["rate"])
+    print(f"\n{backend}: hello world, {options.rounds} rounds of {options.seconds} s, 64 connections")
+    for name in variants:
+        of_cpu, of_rate = paired_ratios(cpu[name], cpu["plain"]), paired_ratios(rate[name], rate["plain"])
+        if name == "baseline":  # what changed since, rather than what there was before
+            of_cpu, of_rate = paired_ratios(cpu["plain"], cpu[name]), paired_ratios(rate["plain"], rate[name])
+        ratio = spread(of_cpu)
+        assert ratio is not None
+        print(
+            f"  {name:10} {1e6 * median(cpu[name]):7.2f} us a request   {median(rate[name]):9,.0f} a second"
+            f"   CPU {'plain / it' if name == 'baseline' else 'it / plain'}"
+            f" {ratio.median:.3f} [{ratio.low:.3f}-{ratio.high:.3f}]   rate {median(of_rate):.3f}"
+        )
+
+
+@contextmanager
+def _running(
+    name: str, variant: Variant, backend: str, root: Path, scratch: Path, how: How
+) -> Iterator[Running]:
+    port = free_port()
+    command = (
+        f"{sys.executable} -m dualwsgi run loadtests.peers.apps:hello --backend {backend} --log-level warning"
+        f" --bind 127.0.0.1:{port} {variant.options.format(scratch=scratch, name=name)}"
+    )
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "DUALWSGI"))}
+    process = Process(
+        name,
+        command.split(),
+        env=kept | variant.environ | {"PYTHONPATH": f"{root}{os.pathsep}{root / 'cli'}"},
+        cwd=root,
+        output=scratch / f"{name}.out",
+        cpu=how.server_cpu,
+    )
+    try:
+        yield Running(process, port, first_answer(process, port))
+    finally:
+        process.stop()
+
+
+@contextmanager
+def _watched(name: str, variant: Variant, scratch: Path, how: How) -> Iterator[None]:
+    if not variant.viewer:
+        yield
+        return
+    command = f"{sys.executable} {variant.viewer.format(scratch=scratch, name=name)}"
+    viewer = Process(
+        "viewer",
+        command.split(),
+        env=dict(os.environ),
+        cwd=REPOSITORY,
+        output=scratch / "viewer.out",
+        cpu=how.client_cpu,
+    )
+    try:
+        yield
+        viewer.check()
+    finally:
+        viewer.stop()
+
+
+def _options(arguments: list[str] | None) -> argparse.Namespace:
+    first, _, rest = (__doc__ or "").partition("\n\n")
+    parser = argparse.ArgumentParser(
+        prog="python -m loadtests.cost",
+        description=first,
+        epilog=rest,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("variants", nargs="*", choices=[[], *VARIANTS], help="which variants (default: all)")
+    add("--baseline", type=Path, metavar="DIR", help="compare with another checkout instead")
+    add("--backend", action="append", choices=["threads", "green"], help="only this one (default: both)")
+    add("--rounds", type=int, default=9)
+    add("--seconds", type=int, default=2, help="whole seconds a round")
+    add("--server-cpu", type=int, default=0)
+    add("--client-cpu", type=int, default=1)
+    options = parser.parse_args(arguments)
+    options.backend = options.backend or ["threads", "green"]
+    return options
+
+
+if __name__ == "__main__":
+    sys.exit(main())
