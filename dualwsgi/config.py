@@ -279,6 +279,21 @@ class LogTarget(Knob):
         return value or ""
 
 
+class Words(Knob):
+    """A text on one line, or ''."""
+
+    wanted = "a text without control characters"
+
+    def __init__(self, help_: str, *, metavar: str = "TEXT") -> None:
+        super().__init__(help_)
+        self.metavar = metavar
+
+    def check(self, value: Any, label: str) -> str:
+        if not isinstance(value, str) or any(ord(one) < 32 or one == "\x7f" for one in value):
+            self.refuse(value, "is not a text on one line", label)
+        return value
+
+
 class SocketPath(Knob):
     """Where a unix socket shall be: a path, `auto`, or '' for none."""
 
@@ -469,6 +484,28 @@ class Config:
         None,
         LogTarget("Write a line for each request to standard output."),
     )
+    access_log_format: str = _knob(
+        "combined",
+        Words(
+            "How it is written: common, combined, json, json: FIELDS, or a text with gunicorn's or "
+            "eventlet's %(names)s.",
+            metavar="FORMAT",
+        ),
+    )
+    access_log_skip: str = _knob(
+        "", Words("Leave out these paths and statuses: /healthz /static/* 304 2xx.", metavar="WORDS")
+    )
+    access_log_slow: float = _knob(
+        0.0, Seconds("Leave out what was quicker than this, but for 5xx. 0: leave out nothing.", 0.0)
+    )
+    request_id: bool = _knob(
+        False,
+        Switch(
+            "Take X-Request-ID and traceparent from requests, or make them; tell the application, the "
+            "client and the log."
+        ),
+    )
+    server_timing: bool = _knob(False, Switch("Tell clients in Server-Timing how long a request took."))
     control_socket: str = _knob(
         AUTO,
         SocketPath(

@@ -26,7 +26,7 @@ from ..gateway.connection import Connection
 from ..gateway.site import Application, Site
 from ..seam import Backend, Door, Stream, Turn, View
 from .listener import Listener, open_listener
-from .observe.accesslog import AccessLog
+from .observe.accesslog import AccessLog, open_journal, open_log
 
 if TYPE_CHECKING:
     from .observe.control import Control
@@ -83,6 +83,7 @@ class Server:
         elif settings:
             config = config.replace(**settings)
         self.app = app
+        self._watched_app = app
         self.config = config
         self._lock = threading.Lock()
         self._listeners: list[Listener] = list(listeners or ())
@@ -124,8 +125,10 @@ class Server:
             try:
                 for address in () if self._bound else self.config.addresses:
                     self._listeners.append(open_listener(address, self.config.backlog))
-                if self.config.access_log is not None:
-                    self._log = AccessLog(self.config.access_log)
+                journal = open_journal(self.config)
+                self._log = open_log(self.config, journal)
+                if journal is not None:
+                    self._watched_app = journal.wrap(self.app)
                 self._backend = _make_backend(self.config)
                 if here or self.config.control_socket != AUTO:
                     self._open_control()
@@ -139,7 +142,7 @@ class Server:
             self._stop_latch.acquire()
 
     def _make_doors(self) -> Sequence[Door]:
-        sites = [Site(self.app, self.config, self._log) for _ in self._listeners]
+        sites = [Site(self._watched_app, self.config, self._log) for _ in self._listeners]
         self._sites += sites
         return [_SiteDoor(listener, site) for listener, site in zip(self._listeners, sites, strict=True)]
 

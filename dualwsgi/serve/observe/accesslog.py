@@ -1,4 +1,4 @@
-"""The access log: one line a response, in the combined format.
+"""The access log: one line a response, in the combined format or in any other (see logformat.py).
 
     127.0.0.1 - - [24/Nov/2026:03:49:49 +0000] "GET /a?b=c HTTP/1.1" 200 1234 "referer" "user agent"
 
@@ -11,32 +11,23 @@ escaped: a double quote or backslash by a backslash, any other character outside
 from __future__ import annotations
 
 import os
-import re
 import sys
 import time
 from _thread import allocate_lock
 from posix import write
 from typing import Final
 
+from ...config import Config
 from ...errors import ConfigError
 from ...gateway.heads import Request
 from ...gateway.site import logger
 from ...http11.head import HTTP_11
+from .journal import Journal
+from .logformat import COMBINED, MONTHS, Ended, Format, escaped
+
+__all__ = ["AccessLog", "FormattedLog", "Skip", "open_journal", "open_log"]
 
 LINES_HELD: Final = 512
-
-_MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-_UNSAFE: Final = re.compile(r"[^ !#-\[\]-~]")
-
-
-def _escape(match: re.Match[str]) -> str:
-    character = match[0]
-    return "\\" + character if character in '"\\' else f"\\x{ord(character):02x}"
-
-
-def escaped(text: str) -> str:
-    """`text` as it may stand between double quotes in a log line."""
-    return _UNSAFE.sub(_escape, text)
 
 
 class AccessLog:
@@ -97,7 +88,7 @@ class AccessLog:
     def _turn_second(self, second: int) -> None:
         local = time.localtime(second)
         # Not %b, which speaks the language of the locale.
-        self._stamp = time.strftime(f" - - [%d/{_MONTHS[local.tm_mon - 1]}/%Y:%H:%M:%S %z] ", local)
+        self._stamp = time.strftime(f" - - [%d/{MONTHS[local.tm_mon - 1]}/%Y:%H:%M:%S %z] ", local)
         self._second = second
 
     def flush(self) -> None:
@@ -144,3 +135,84 @@ class AccessLog:
             fd, self._fd = self._fd, -1
         if self._target != "-" and fd >= 0:
             os.close(fd)
+
+
+class Skip:
+    """Which responses are not worth a line: words such as `/healthz`, `/static/*`, `304` and `2xx`.
+
+    `slow` (seconds): only those that took as long, and errors (5xx), which nobody wants to miss.
+    """
+
+    def __init__(self, words: str, slow: float) -> None:
+        given = words.replace(",", " ").split()
+        self._slow = slow
+        self._paths = {word for word in given if word.startswith("/") and not word.endswith("*")}
+        self._prefixes = tuple(word[:-1] for word in given if word.startswith("/") and word.endswith("*"))
+        self._statuses = {word for word in given if not word.startswith("/")}
+
+    def __bool__(self) -> bool:
+        return bool(self._slow or self._paths or self._prefixes or self._statuses)
+
+    def __call__(self, request: Request | None, status: str, seconds: float) -> bool:
+        if seconds < self._slow and status[0] != "5":
+            return True
+        if status[:3] in self._statuses or status[0] + "xx" in self._statuses:
+            return True
+        if request is None:
+            return False
+        path = request.line.path
+        return path in self._paths or path.startswith(self._prefixes)
+
+
+class FormattedLog(AccessLog):
+    """An access log in any format, without the responses that are to be skipped."""
+
+    def __init__(self, target: str, form: Format, skip: Skip, journal: Journal | None) -> None:
+        super().__init__(target)
+        self._format = form
+        self._skip = skip
+        self._journal = journal
+
+    def __call__(
+        self, request: Request | None, peer: dict[str, str], status: str, size: int, seconds: float
+    ) -> None:
+        call = self._journal.take(peer) if self._journal is not None else None
+        if self._skip(request, status, seconds):
+            return
+        ended = Ended(request, peer, status, size, seconds, {}, [])
+        if call is not None and request is not None:
+            ended.environ = call.environ
+            ended.fields = call.fields
+            ended.queued = call.queued
+            ended.application = call.application
+            ended.first_byte = call.queued + call.first - call.began if call.first else -1.0
+            ended.cpu = call.cpu
+            ended.request_id = call.request_id
+            ended.trace_id = call.trace_id
+        try:
+            line = self._format(ended)
+        except Exception as error:  # an object of the application's own, say, that has no text
+            logger.error("a line of the access log could not be written: %r", error)
+            return
+        self._lines.append(line + "\n")
+        if len(self._lines) >= LINES_HELD:
+            self.flush()
+
+
+def open_log(config: Config, journal: Journal | None) -> AccessLog | None:
+    """The access log that the settings ask for.  Raises ConfigError."""
+    if config.access_log is None:
+        return None
+    skip = Skip(config.access_log_skip, config.access_log_slow)
+    if config.access_log_format == COMBINED and not skip:
+        return AccessLog(config.access_log)  # the quick way; it writes the same
+    return FormattedLog(config.access_log, Format(config.access_log_format), skip, journal)
+
+
+def open_journal(config: Config) -> Journal | None:
+    """A journal of the application's calls, if the settings ask for what it knows.  Raises ConfigError."""
+    watched = config.access_log is not None and Format(config.access_log_format).watches_calls
+    if not (watched or config.request_id or config.server_timing):
+        return None
+    keeps = config.access_log is not None
+    return Journal(keeps=keeps, ids=config.request_id, timing=config.server_timing)

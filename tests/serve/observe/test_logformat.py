@@ -1,0 +1,245 @@
+"""Access log formats: each field, where there is one and where there is none; no line can be forged."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from serving import App, Gate, Kit, Served, answering
+from wire import Client, eventually, request
+
+from dualwsgi.errors import ConfigError
+from dualwsgi.serve.observe.journal import request_id
+from dualwsgi.serve.observe.logformat import NAMES, Ended, Format, escaped
+
+GUNICORN = (
+    '%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s" %(D)s %(L)s %(p)s %(m)s %(U)s %(q)s %(H)s'
+)
+EVENTLET = (
+    '%(client_ip)s - - [%(date_time)s] "%(request_line)s" %(status_code)s %(body_length)s %(wall_seconds).6f'
+)
+
+
+class Logged:
+    """A server with an access log in a file."""
+
+    def __init__(self, kit: Kit, tmp_path: Path) -> None:
+        self._kit = kit
+        self.path = tmp_path / "access.log"
+
+    def serve(self, app: App, **settings: Any) -> Served:
+        self.served = self._kit.serve(app, access_log=str(self.path), **settings)
+        return self.served
+
+    def lines(self) -> list[str]:
+        """What was written by the end of the server."""
+        self.served.stop()
+        return self.path.read_text("latin-1").splitlines()
+
+
+@pytest.fixture
+def logged(kit: Kit, tmp_path: Path) -> Logged:
+    return Logged(kit, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("form", "expected"),
+    [
+        (
+            "common",
+            r'127\.0\.0\.1 - - \[\d\d/\w{3}/\d{4}(:\d\d){3} [+-]\d{4}\] "GET /a\?b=c HTTP/1\.1" 200 5',
+        ),
+        (
+            "combined",
+            r'127\.0\.0\.1 - - \[[^]]+\] "GET /a\?b=c HTTP/1\.1" 200 5 "http://from/" "a \\"b\\" c"',
+        ),
+        (EVENTLET, r'127\.0\.0\.1 - - \[[^]]+\] "GET /a\?b=c HTTP/1\.1" 200 5 \d+\.\d{6}'),
+        (
+            GUNICORN,
+            r'127\.0\.0\.1 - - \[[^]]+\] "GET /a\?b=c HTTP/1\.1" 200 5 "http://from/" "a \\"b\\" c" '
+            r"\d+ \d\.\d{6} <\d+> GET /a b=c HTTP/1\.1",
+        ),
+        ("%({X-One}i)s %({x-none}i)s %({Content-Type}o)s %({wsgi.url_scheme}e)s", r"1 - text/plain http"),
+        ("100%% %(status)d %(size)s %(route)s %(path)s %(query)s %(reason)s", r"100% 200 5 GET /a /a b=c OK"),
+    ],
+    ids=["common", "combined", "eventlet", "gunicorn", "fields", "words"],
+)
+def test_a_format_writes_what_it_says(logged: Logged, form: str, expected: str) -> None:
+    served = logged.serve(answering(), access_log_format=form)
+    fields = ("Referer: http://from/", 'User-Agent: a "b" c', "X-One: 1")
+    served.ask(request("GET", "/a?b=c", *fields))
+    (line,) = logged.lines()
+    assert re.fullmatch(expected, line), line
+
+
+def test_json_has_types_and_phases(logged: Logged) -> None:
+    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterator[bytes]:
+        write = start_response("200 OK", [("Content-Type", "text/plain")])
+        write(b"one")
+        yield b"two"
+
+    served = logged.serve(
+        app, access_log_format="json: status, size, seconds, queued, application, cpu, first_byte, {host}i, u"
+    )
+    served.ask()
+    served.ask(b"NONSENSE\r\n\r\n")
+    one, other = map(json.loads, logged.lines())
+    assert (one["status"], one["size"], one["{host}i"], one["u"]) == (200, 6, "test", "-")
+    assert 0 <= one["queued"] <= one["first_byte"] <= one["seconds"]
+    assert 0 <= one["application"] <= one["seconds"]
+    assert one["cpu"] >= 0
+    assert (other["status"], other["queued"], other["{host}i"]) == (400, None, "-")
+
+
+@pytest.mark.parametrize("form", ["combined", EVENTLET, "json", '%(h)s "%(r)s" "%(a)s" "%({x}i)s"'])
+def test_no_line_can_be_forged_or_obeyed(logged: Logged, form: str) -> None:
+    served = logged.serve(answering(), access_log_format=form)
+    client = served.client()
+    client.send(
+        b'GET /"\\\x9b31m\xff HTTP/1.1\r\nHost: a\r\nUser-Agent: "\\\x85\xe2\x80\xae x\r\nX: "\xff\r\n\r\n'
+    )
+    client.response()
+    octets = (logged.lines(), logged.path.read_bytes())[1]
+    assert re.fullmatch(rb"[ -~]+\n", octets), octets
+    if form != "json":
+        quotes = re.sub(rb"\\.", b"", octets).count(b'"')
+        assert quotes == re.sub(r"\\.", "", "".join(logged.lines())).count('"')
+        assert quotes % 2 == 0
+    else:
+        json.loads(octets)
+
+
+def test_escaping_covers_what_latin_1_does_not_hold() -> None:
+    assert escaped('a"\\\n\x7f\u202e\U0001f600') == r"a\"\\\x0a\x7f\u202e\U0001f600"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_name_has_a_value_for_what_was_no_request(name: str) -> None:
+    ended = Ended(None, {}, "400 Bad Request", 0, 0.0, {}, [])
+    assert Format(f"%({name})s")(ended)
+    assert json.loads(Format(f"json: {name}")(ended)).keys() == {name}
+
+
+@pytest.mark.parametrize(
+    ("form", "says"),
+    [
+        ("%(nonsense)s", "'nonsense' is not known; give h, l, u"),
+        ("json: nonsense", "'nonsense' is not known"),
+        ("plain text", "names no field"),
+        ("", "names no field"),
+        ("%(h)s %d", "begins no %(name)s"),
+        ("%(h)", "cannot be written"),
+        ("%(h)d", "cannot be written"),
+    ],
+)
+def test_a_format_that_cannot_be_is_refused(kit: Kit, tmp_path: Path, form: str, says: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        kit.serve(answering(), access_log=str(tmp_path / "log"), access_log_format=form)
+    assert str(caught.value).startswith("access_log_format: ")
+    assert says in str(caught.value)
+
+
+def test_paths_statuses_and_quick_ones_are_left_out(logged: Logged, gate: Gate) -> None:
+    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+        path = environ["PATH_INFO"]
+        status = {"/gone": "404 Not Found", "/bad": "500 Internal Server Error"}.get(path, "200 OK")
+        return answering(status=status)(environ, start_response)
+
+    served = logged.serve(app, access_log_skip="/healthz /static/* 404")
+    for path in ("/", "/healthz", "/healthz/x", "/static/a", "/static", "/gone", "/bad"):
+        served.ask(request(target=path))
+    paths = [line.split('"')[1].split()[1] for line in logged.lines()]
+    assert paths == ["/", "/healthz/x", "/static", "/bad"]
+
+
+def test_only_slow_ones_and_failures_are_written_if_so_asked(logged: Logged, gate: Gate) -> None:
+    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+        if environ["PATH_INFO"] == "/slow":
+            gate.wait()
+        status = "500 Internal Server Error" if environ["PATH_INFO"] == "/bad" else "200 OK"
+        return answering(status=status)(environ, start_response)
+
+    served = logged.serve(app, access_log_slow=0.05)
+    client: Client = served.client()
+    client.send(request(target="/slow"))
+    gate.expect()
+    served.ask()
+    served.ask(request(target="/bad"))
+    view = served.server.look()
+    assert view is not None
+    since = view.calls[0].conn.since
+    from time import monotonic
+
+    eventually(lambda: monotonic() - since > 0.06)
+    gate.open()
+    client.response()
+    assert [line.split('"')[1].split()[1] for line in logged.lines()] == ["/bad", "/slow"]
+
+
+# Ids
+
+
+def test_ids_are_taken_or_made_and_told_to_all(logged: Logged) -> None:
+    seen: list[tuple[str, str, str, str]] = []
+
+    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+        seen.append(
+            (
+                environ["dualwsgi.request_id"],
+                environ["HTTP_X_REQUEST_ID"],
+                environ["HTTP_TRACEPARENT"],
+                request_id.get(),
+            )
+        )
+        return answering()(environ, start_response)
+
+    served = logged.serve(app, request_id=True, access_log_format="%(request_id)s %(trace_id)s")
+    trace = "0af7651916cd43dd8448eb211c80319c"
+    parent = f"00-{trace}-b7ad6b7169203331-01"
+    client = served.client()
+    first = client.send(
+        request("GET", "/", "X-Request-ID: from-outside", f"traceparent: {parent}")
+    ).response()
+    second = client.send(
+        request("GET", "/", "X-Request-ID: b a d", f"traceparent: 00-{'0' * 32}-1-01")
+    ).response()
+    assert first["X-Request-ID"] == "from-outside"
+    assert re.fullmatch(r"[0-9a-f]{16}", second["X-Request-ID"])
+    assert seen[0] == ("from-outside", "from-outside", parent, "from-outside")
+    made = second["X-Request-ID"]
+    assert seen[1][:2] == (made, made)
+    assert re.fullmatch(r"00-[0-9a-f]{32}-[0-9a-f]{16}-00", seen[1][2])
+    assert seen[1][3] == made
+    assert request_id.get() == ""
+    assert logged.lines() == [f"from-outside {trace}", f"{made} {seen[1][2].split('-')[1]}"]
+
+
+def test_an_id_of_the_application_s_own_stays(kit: Kit) -> None:
+    served = kit.serve(answering(headers=[("X-Request-ID", "mine")]), request_id=True)
+    assert served.ask()["X-Request-ID"] == "mine"
+
+
+def test_server_timing_says_how_long_it_took(kit: Kit) -> None:
+    served = kit.serve(answering(), server_timing=True)
+    assert re.fullmatch(r"queue;dur=\d+\.\d{3}, app;dur=\d+\.\d{3}", served.ask()["Server-Timing"])
+
+
+def test_every_request_is_logged_once_and_none_is_kept(logged: Logged) -> None:
+    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+        if environ["PATH_INFO"].endswith("7"):
+            raise RuntimeError("on purpose")
+        return answering()(environ, start_response)
+
+    served = logged.serve(app, access_log_format="json: target, status, u")
+    for number in range(30):
+        served.ask(request(target=f"/{number}"))
+    journal = served.server._log._journal  # type: ignore[union-attr]
+    assert eventually(lambda: not journal._calls)
+    logged._kit.log.take()
+    found = [(one["target"], one["status"]) for one in map(json.loads, logged.lines())]
+    assert sorted(found) == sorted((f"/{n}", 500 if n % 10 == 7 else 200) for n in range(30))
+    assert served.server.counters.requests == 30
