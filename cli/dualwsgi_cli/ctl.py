@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
 from dualwsgi.errors import DualwsgiError
 from dualwsgi_cli.top.text import plain, spell_bytes, spell_count, spell_seconds
 
-if TYPE_CHECKING:
-    from dualwsgi.serve.observe.client import Attached
-
-__all__ = ["Socket", "ctl", "servers"]
+__all__ = ["Socket", "ctl"]
 
 EXIT_FAILED = 1
 
@@ -40,12 +37,12 @@ ctl = typer.Typer(
 )
 
 
-def servers(where: str | None) -> list[Attached]:
-    """The servers there, attached; ends the program if there is none."""
-    from dualwsgi.serve.observe.client import attach, find  # late: `dualwsgi run` reads this file, too
+def _paths(where: str | None) -> list[str]:
+    """The sockets of the servers there; ends the program if there is none."""
+    from dualwsgi.serve.observe.client import find  # late: `dualwsgi --help` needs none of it
 
     try:
-        found = [attach(path) for path in find(where)]
+        found = [str(path) for path in find(where)]
     except DualwsgiError as error:
         _fail(str(error))
     if not found:
@@ -63,11 +60,27 @@ def _fail(text: str) -> NoReturn:
 
 def _ask(where: str | None, do: str, **arguments: Any) -> list[tuple[int, Any]]:
     """Every server's answer, with its pid."""
-    answers = []
+    from dualwsgi.serve.observe.client import ask_all
+
     try:
-        for server in servers(where):
-            with server:
-                answers.append((server.pid, server.ask(do, **arguments)))
+        return ask_all(_paths(where), do, **arguments)
+    except DualwsgiError as error:
+        _fail(str(error))
+
+
+def _ask_one(where: str | None, do: str, **arguments: Any) -> list[tuple[int, Any]]:
+    """The answer of one worker of each fleet, which speaks for all."""
+    from dualwsgi.serve.observe.client import ask_all
+
+    answers: list[tuple[int, Any]] = []
+    asked = set()
+    try:
+        for path in _paths(where):
+            for pid, snapshot in ask_all([path], "snapshot"):
+                supervisor = snapshot["workers"][0]["supervisor"]
+                if not supervisor or supervisor not in asked:
+                    asked.add(supervisor)
+                    answers += [(supervisor or pid, answer) for _, answer in ask_all([path], do, **arguments)]
     except DualwsgiError as error:
         _fail(str(error))
     return answers
@@ -153,29 +166,35 @@ def set_(
 @ctl.command()
 def drain(socket: Socket = None, as_json: AsJson = False) -> None:
     """Stop the server: accept no more, let requests in flight end."""
-    _report(_ask(socket, "drain"), as_json, "draining")
+    _report(_ask_one(socket, "drain"), as_json, "draining")
 
 
 @ctl.command()
 def reload(socket: Socket = None, as_json: AsJson = False) -> None:
     """Load the application anew, under a supervisor."""
-    _report(_ask(socket, "reload"), as_json, "reloading")
+    _report(_ask_one(socket, "reload"), as_json, "reloading")
+
+
+@ctl.command()
+def scale(
+    by: Annotated[int, typer.Argument(metavar="BY", help="So many workers more, or fewer: 1, -1.")],
+    socket: Socket = None,
+    as_json: AsJson = False,
+) -> None:
+    """Have more worker processes, or fewer."""
+    _report(_ask_one(socket, "scale", by=by), as_json, "the fleet changes")
 
 
 @ctl.command("list")
 def list_(socket: Socket = None, as_json: AsJson = False) -> None:
     """Name the servers that can be attached to."""
     found = []
-    for server in servers(socket):
-        with server:
-            try:
-                answer = server.ask("snapshot")
-            except DualwsgiError as error:
-                _fail(str(error))
+    for path in _paths(socket):
+        for pid, answer in _ask(path, "snapshot"):
             found.append(
                 {
-                    "socket": server.path,
-                    "pid": server.pid,
+                    "socket": path,
+                    "pid": pid,
                     "backend": answer["backend"],
                     "addresses": answer["addresses"],
                     "requests": answer["totals"]["requests"],

@@ -6,7 +6,7 @@ import threading
 from typing import Any
 
 from dualwsgi.errors import DualwsgiError
-from dualwsgi.serve.observe.client import Attached, attach, find
+from dualwsgi.serve.observe.client import Attached, ServerGone, ask_all, attach, find
 
 __all__ = ["Feed"]
 
@@ -43,22 +43,21 @@ class Feed:
             for server in self._attached.values():
                 server.close()
 
-    def tell(self, do: str, **arguments: Any) -> list[Any]:
-        """Every server's answer; of stacks those of all.  Raises DualwsgiError."""
-        answers = []
+    def tell(self, do: str, one: bool = False, **arguments: Any) -> list[Any]:
+        """Every server's answer, or only that of one.  Raises DualwsgiError."""
         with self._lock:
-            paths = list(self._attached)
-        for path in paths:
-            with attach(path) as server:
-                answers.append(server.ask(do, **arguments))
-        return answers
+            paths = list(self._attached)[: 1 if one else None]
+        return [answer for _, answer in ask_all(paths, do, **arguments)]
 
     def _look_out(self) -> None:
         while not self._stop.is_set():
             try:
                 for path in find(self._where):
-                    self._follow(str(path))
-                if not self._attached:
+                    try:
+                        self._follow(str(path))
+                    except ServerGone as error:
+                        self.error = str(error)
+                if not self._attached and not self.error:
                     self.error = "no server is running there"
             except DualwsgiError as error:
                 self.error = str(error)

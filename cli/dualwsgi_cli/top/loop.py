@@ -188,14 +188,19 @@ class Dashboard:
             look.asked = "drain"
 
     def _tell(self, do: str, **arguments: Any) -> list[Any]:
+        # One worker speaks for its supervisor; stacks and limits are each process's own.
+        one = do in ("drain", "reload") and self._figures is not None and self._has_supervisor(self._figures)
         try:
-            answers = self._feed.tell(do, **arguments)
+            answers = self._feed.tell(do, one, **arguments)
         except DualwsgiError as error:
             self.look.message = str(error)
             return []
         if do != "stacks":
             self.look.message = "done"
         return answers
+
+    def _has_supervisor(self, figures: Figures) -> bool:
+        return len({worker["supervisor"] for worker in figures.snapshot["workers"]} | {0}) == 2
 
     def _show_stack(self) -> None:
         look = self.look

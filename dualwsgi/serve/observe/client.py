@@ -6,25 +6,30 @@ with attach("/run/user/1000/dualwsgi/4711.sock") as server:
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import socket
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from ...errors import DualwsgiError
 from .control import PROTOCOL, home
 
-__all__ = ["Attached", "ControlError", "attach", "find"]
+__all__ = ["Attached", "ControlError", "ServerGone", "ask_all", "attach", "find"]
 
 PATIENCE = 10.0
 """Seconds that a server may take to answer."""
 
 
 class ControlError(DualwsgiError):
-    """There is nobody at the socket, or what was asked was refused; the text says so in one line."""
+    """What was asked could not be answered; the text says why in one line."""
+
+
+class ServerGone(ControlError):
+    """There is nobody at the socket, or no longer."""
 
 
 class Attached:
@@ -40,7 +45,7 @@ class Attached:
             greeting = self._read()
         except OSError as error:
             self._sock.close()
-            raise ControlError(f"nobody answers at {self.path}: {error.strerror or error}") from None
+            raise ServerGone(f"nobody answers at {self.path}: {error.strerror or error}") from None
         except ControlError:
             self._sock.close()
             raise
@@ -82,13 +87,13 @@ class Attached:
         try:
             self._sock.sendall(json.dumps(command).encode() + b"\n")
         except OSError as error:
-            raise ControlError(f"the server at {self.path} is gone: {error.strerror or error}") from None
+            raise ServerGone(f"the server at {self.path} is gone: {error.strerror or error}") from None
 
     def _answer(self) -> Any:
         try:
             answer = self._read()
         except OSError as error:
-            raise ControlError(f"the server at {self.path} is gone: {error.strerror or error}") from None
+            raise ServerGone(f"the server at {self.path} is gone: {error.strerror or error}") from None
         if "error" in answer:
             raise ControlError(str(answer["error"]))
         return answer.get("ok")
@@ -98,7 +103,7 @@ class Attached:
         while b"\n" not in pieces[-1]:
             data = self._sock.recv(1 << 18)
             if not data:
-                raise ControlError(f"the server at {self.path} has closed the connection")
+                raise ServerGone(f"the server at {self.path} has closed the connection")
             pieces.append(data)
         line, _, self._held = b"".join(pieces).partition(b"\n")
         try:
@@ -115,6 +120,24 @@ def attach(path: str | os.PathLike[str]) -> Attached:
     return Attached(path)
 
 
+def ask_all(paths: Iterable[str | os.PathLike[str]], do: str, **arguments: Any) -> list[tuple[int, Any]]:
+    """The pid and the answer of each server; those that have gone meanwhile are passed over.
+
+    Raises ControlError if one refuses or all have gone.
+    """
+    answers = []
+    gone: ServerGone | None = None
+    for path in paths:
+        try:
+            with Attached(path) as server:
+                answers.append((server.pid, server.ask(do, **arguments)))
+        except ServerGone as error:
+            gone = error
+    if gone is not None and not answers:
+        raise gone
+    return answers
+
+
 def find(where: str | os.PathLike[str] | None = None) -> Sequence[Path]:
     """The sockets of running servers: `where` itself, or those in it if it is a directory.
 
@@ -123,6 +146,8 @@ def find(where: str | os.PathLike[str] | None = None) -> Sequence[Path]:
     """
     place = Path(where) if where is not None else home()
     try:
+        if not place.exists() and (workers := sorted(place.parent.glob(f"{glob.escape(place.name)}.*"))):
+            return workers
         if not stat.S_ISDIR(place.stat().st_mode):
             return [place]
         sockets = sorted(path for path in place.iterdir() if path.is_socket())

@@ -69,8 +69,8 @@ def home() -> Path:
 class Control:
     """Serves one server's control socket, from construction until close().
 
-    `where` is a path, one that ends with a slash for `PID.sock` in that directory, or AUTO for one of
-    its own in home().  Raises ConfigError if it cannot be bound.
+    `where` is a path (of a worker: PATH.PID), one that ends with a slash for `PID.sock` in that
+    directory, or AUTO for one of its own in home().  Raises ConfigError if it cannot be bound.
     """
 
     def __init__(self, server: Server, where: str) -> None:
@@ -78,6 +78,8 @@ class Control:
         self._clients: set[_socket.socket] = set()
         self._closed = False
         self._threads = [0]  # one entry each
+        if server.supervisor and where != AUTO and not where.endswith("/"):
+            where += f".{os.getpid()}"  # each worker has its own
         self.path = _prepare(where)
         self._listener = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
         try:
@@ -219,7 +221,7 @@ class Control:
     def _signal(self, number: signal.Signals) -> None:
         supervisor = self._server.supervisor
         if not supervisor:
-            raise _Refused("there is no supervisor over this process; start it with --supervise or --workers 2")
+            raise _Refused("there is no supervisor over this process; start with --supervise or --workers 2")
         os.kill(supervisor, number)
 
     def _set(self, command: dict[str, Any]) -> Any:

@@ -79,6 +79,7 @@ def take(server: Server) -> Snapshot:
     view = server.look()
     worker: Snapshot = {
         "pid": pid,
+        "supervisor": server.supervisor,
         "backend": server.config.backend,
         "uptime": now - server.started if server.started else 0.0,
         "cpu_seconds": process_time(),

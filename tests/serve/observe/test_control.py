@@ -128,7 +128,8 @@ def test_a_loop_that_never_waits_is_seen_and_its_stack_told(kit: Kit, tmp_path: 
         try:
             flight = eventually(lambda: attached.ask("snapshot")["in_flight"])[0]
             assert (flight["phase"], flight["target"]) == ("running", "/spin")
-            (stack,) = attached.ask("stacks", request=flight["id"])
+            # A thread that was only just made has no stack yet.
+            (stack,) = eventually(lambda: attached.ask("stacks", request=flight["id"]))
             assert stack["frames"][-1]["function"] in ("spinning", "is_set")
         finally:
             over.set()

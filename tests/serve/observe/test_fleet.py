@@ -1,0 +1,138 @@
+"""Observing a fleet: what was sent is counted and logged once, across workers and a reload."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from wire import PATIENCE, Client, eventually, request
+
+from dualwsgi.serve.observe.client import ask_all, attach, find
+from dualwsgi.serve.observe.snapshot import merge
+
+APP = """
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Length", "2")])
+    return [b"ok"]
+"""
+
+
+class Fleet:
+    def __init__(self, place: Path, *arguments: str) -> None:
+        (place / "fleet_app.py").write_text(APP)
+        (place / "control").mkdir(mode=0o700)
+        self.control, self.log = place / "control", place / "access.log"
+        command = f"{sys.executable} -m dualwsgi run fleet_app:app --bind 127.0.0.1:0"
+        files = f"--control-socket {self.control}/ --access-logfile {self.log}"
+        environ = {name: value for name, value in os.environ.items() if not name.startswith("DUALWSGI_")}
+        self.process = subprocess.Popen(
+            [*command.split(), *files.split(), *arguments],
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=place,
+            env=environ | {"PYTHONUNBUFFERED": "1"},
+        )
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            if found := re.search(r"http://[^ ]+", line):
+                self.address = found[0]
+                break
+
+    def snapshots(self) -> list[dict[str, Any]]:
+        return [snapshot for _, snapshot in ask_all(find(self.control), "snapshot")]
+
+    def send(self, count: int) -> None:
+        for _ in range(count):
+            with Client(self.address) as client:
+                assert client.send(request(target="/hello")).response().status == 200
+
+    def end(self) -> None:
+        self.process.send_signal(signal.SIGTERM)
+        self.process.communicate(timeout=2 * PATIENCE)
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> Iterator[Callable[..., Fleet]]:
+    started: list[Fleet] = []
+
+    def start(*arguments: str) -> Fleet:
+        started.append(Fleet(tmp_path, *arguments))
+        return started[-1]
+
+    yield start
+    for one in started:
+        if one.process.poll() is None:
+            one.process.kill()
+        one.process.communicate()
+
+
+@pytest.mark.parametrize("backend", ["threads", "green"])
+def test_sent_is_counted_is_logged_with_three_workers_across_a_reload(
+    fleet: Callable[..., Fleet], backend: str
+) -> None:
+    running = fleet("--workers", "3", "--backend", backend)
+
+    def complete() -> list[dict[str, Any]] | None:
+        found = running.snapshots()
+        return found if len(found) == 3 else None
+
+    first = eventually(complete, 2 * PATIENCE)
+    running.send(40)
+    snapshots = running.snapshots()
+    merged = merge(snapshots)
+    assert merged["totals"]["requests"] == merged["totals"]["classes"]["2xx"] == 40
+    assert merged["latency"]["count"] == merged["routes"]["GET /hello"]["latency"]["count"] == 40
+    assert {worker["supervisor"] for worker in merged["workers"]} == {running.process.pid}
+
+    before = {worker["pid"] for one in first for worker in one["workers"]}
+    with attach(find(running.control)[0]) as server:
+        assert server.ask("reload") == {"reloading": True}
+
+    def replaced() -> bool:
+        pids = {worker["pid"] for one in running.snapshots() for worker in one["workers"]}
+        return len(pids) == 3 and not pids & before
+
+    eventually(replaced, 3 * PATIENCE)
+    running.send(20)
+    assert merge(running.snapshots())["totals"]["requests"] == 20
+    listed = json.loads(
+        subprocess.run(
+            [sys.executable, "-m", "dualwsgi", "ctl", "snapshot", "--json", "--socket", str(running.control)],
+            capture_output=True,
+            check=True,
+            timeout=PATIENCE,
+        ).stdout
+    )
+    assert listed["totals"]["requests"] == 20
+    assert len(listed["workers"]) == 3
+    running.end()
+    assert running.process.returncode == 0
+    assert running.log.read_text().count('"GET /hello HTTP/1.1" 200') == 60
+
+
+def test_run_can_be_found_by_its_user_without_a_word(tmp_path: Path) -> None:
+    command = f"{sys.executable} -m dualwsgi run dualwsgi.example --bind 127.0.0.1:0"
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("DUALWSGI_")}
+    environ["XDG_RUNTIME_DIR"] = str(tmp_path)
+    with subprocess.Popen(command.split(), stderr=subprocess.PIPE, text=True, env=environ) as process:
+        try:
+            assert process.stderr is not None
+            process.stderr.readline()
+            (path,) = (tmp_path / "dualwsgi").iterdir()
+            assert path.name == f"{process.pid}.sock"
+            with attach(path) as server:
+                assert server.ask("snapshot")["totals"]["requests"] == 0
+                assert server.ask("drain")
+            process.communicate(timeout=PATIENCE)
+            assert process.returncode == 0
+            assert not path.exists()
+        finally:
+            process.kill()
