@@ -32,7 +32,7 @@ SLOW_LIFE: Final = 60.0
 ROUTES: Final = 512
 """Routes that a block tells apart; further ones are counted together."""
 
-NAMED_A_FOLD: Final = 64
+NAMED_A_FOLD: Final = 256
 """Request lines that a fold finds the route of; of more, it takes a sample that counts for its neighbours."""
 
 OTHER: Final = "(other)"
