@@ -506,6 +506,13 @@ class Config:
         ),
     )
     server_timing: bool = _knob(False, Switch("Tell clients in Server-Timing how long a request took."))
+    metrics_bind: str = _knob(
+        "",
+        Words(
+            "Serve /metrics (Prometheus), /livez and /readyz at this HOST:PORT. '': nowhere.",
+            metavar="ADDRESS",
+        ),
+    )
     control_socket: str = _knob(
         AUTO,
         SocketPath(

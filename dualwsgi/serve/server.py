@@ -30,6 +30,7 @@ from .observe.accesslog import AccessLog, open_journal, open_log
 
 if TYPE_CHECKING:
     from .observe.control import Control
+    from .observe.metrics import MetricsServer
 
 logger = logging.getLogger("dualwsgi")
 
@@ -94,6 +95,7 @@ class Server:
         self._backend: Backend | None = None
         self._log: AccessLog | None = None
         self._control: Control | None = None
+        self._metrics: MetricsServer | None = None
         self.supervisor = 0
         """The process that has this one as its worker; 0 for none."""
         self.started = 0.0
@@ -130,6 +132,10 @@ class Server:
                 if journal is not None:
                     self._watched_app = journal.wrap(self.app)
                 self._backend = _make_backend(self.config)
+                if self.config.metrics_bind:
+                    from .observe.metrics import MetricsServer
+
+                    self._metrics = MetricsServer(self, self.config.metrics_bind)
                 if here or self.config.control_socket != AUTO:
                     self._open_control()
             except BaseException:
@@ -189,6 +195,11 @@ class Server:
     def control_socket(self) -> str | None:
         """The path of the control socket, if there is one."""
         return str(self._control.path) if self._control is not None else None
+
+    @property
+    def metrics_url(self) -> str | None:
+        """Where metrics and health are, if they are anywhere: "http://127.0.0.1:9000"."""
+        return self._metrics.url if self._metrics is not None else None
 
     def look(self) -> View | None:
         """What is in hand at this moment; None before the start."""
@@ -279,6 +290,9 @@ class Server:
         return False
 
     def _release(self) -> None:
+        if self._metrics is not None:
+            self._metrics.close()
+            self._metrics = None
         if self._control is not None:
             self._control.close()
             self._control = None

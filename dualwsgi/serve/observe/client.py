@@ -1,4 +1,6 @@
-"""The other end of the control socket: for the command line, for scripts, for tests.
+"""The other end of the control socket: for the command line, for scripts, for other workers.
+
+Its sockets are the C ones, which block their thread even where a green backend has patched the library.
 
 with attach("/run/user/1000/dualwsgi/4711.sock") as server:
     print(server.ask("snapshot")["totals"]["requests"])
@@ -6,10 +8,10 @@ with attach("/run/user/1000/dualwsgi/4711.sock") as server:
 
 from __future__ import annotations
 
+import _socket
 import glob
 import json
 import os
-import socket
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -37,7 +39,7 @@ class Attached:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = str(path)
-        self._sock = socket.socket(socket.AF_UNIX)
+        self._sock = _socket.socket(_socket.AF_UNIX)
         self._sock.settimeout(PATIENCE)
         self._held = b""
         try:
@@ -157,15 +159,17 @@ def find(where: str | os.PathLike[str] | None = None) -> Sequence[Path]:
         raise ControlError(f"cannot look at {str(place)!r}: {error.strerror}") from None
     living = []
     for path in sockets:
-        with socket.socket(socket.AF_UNIX) as probe:
-            probe.settimeout(PATIENCE)
-            try:
-                probe.connect(str(path))
-            except ConnectionRefusedError:
-                if where is None:
-                    path.unlink(missing_ok=True)
-            except OSError:
-                pass
-            else:
-                living.append(path)
+        probe = _socket.socket(_socket.AF_UNIX)
+        probe.settimeout(PATIENCE)
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            if where is None:
+                path.unlink(missing_ok=True)
+        except OSError:
+            pass
+        else:
+            living.append(path)
+        finally:
+            probe.close()
     return living

@@ -81,6 +81,10 @@ class Control:
         if server.supervisor and where != AUTO and not where.endswith("/"):
             where += f".{os.getpid()}"  # each worker has its own
         self.path = _prepare(where)
+        if server.supervisor:
+            from .fleet import sweep
+
+            sweep(self.path.parent)
         self._listener = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
         try:
             _bind(self._listener, self.path)
@@ -97,6 +101,10 @@ class Control:
         if self._closed:
             return
         self._closed = True
+        if self._server.supervisor:
+            from .fleet import leave_behind
+
+            leave_behind(self._server, self.path.parent)
         self.path.unlink(missing_ok=True)
         for sock in (self._listener, *self._clients):
             _cut(sock)
@@ -190,6 +198,11 @@ class Control:
             if lines.wait(due - monotonic()):
                 break
 
+    def _fleet(self, command: dict[str, Any]) -> Any:
+        from .fleet import take_fleet
+
+        return take_fleet(self._server)
+
     def _stacks(self, command: dict[str, Any]) -> Any:
         from .stacks import take_stacks
 
@@ -245,6 +258,7 @@ class Control:
 
     _COMMANDS: Final[dict[str, Callable[..., Any]]] = {
         "snapshot": _snapshot,
+        "fleet": _fleet,
         "stream": _stream,
         "stacks": _stacks,
         "set": _set,

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ...seam import Call, Parked
     from ..server import Server
 
-__all__ = ["VERSION", "merge", "percentile", "take"]
+__all__ = ["VERSION", "Snapshot", "add_past", "merge", "percentile", "take"]
 
 VERSION: Final = 1
 """Of the form of snapshots; it changes when a reader of an older one would go wrong."""
@@ -212,6 +212,11 @@ def merge(snapshots: Sequence[Snapshot]) -> Snapshot:
         every.sort(key=lambda entry: float(entry[key]), reverse=name == "in_flight")
         merged[name] = every[:most] if name == "in_flight" else every[-most:]
     return merged
+
+
+def add_past(snapshot: Snapshot, past: Snapshot) -> Snapshot:
+    """`snapshot` with the counts of `past`, which has some of its parts, added."""
+    return snapshot | {name: _sum([snapshot[name], part]) for name, part in past.items()}
 
 
 def _sum(parts: Sequence[Any]) -> Any:

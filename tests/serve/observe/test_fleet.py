@@ -6,8 +6,10 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -31,7 +33,9 @@ class Fleet:
         (place / "control").mkdir(mode=0o700)
         self.control, self.log = place / "control", place / "access.log"
         command = f"{sys.executable} -m dualwsgi run fleet_app:app --bind 127.0.0.1:0"
-        files = f"--control-socket {self.control}/ --access-logfile {self.log}"
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.metrics = f"127.0.0.1:{free.getsockname()[1]}"
+        files = f"--metrics-bind {self.metrics} --control-socket {self.control}/ --access-logfile {self.log}"
         environ = {name: value for name, value in os.environ.items() if not name.startswith("DUALWSGI_")}
         self.process = subprocess.Popen(
             [*command.split(), *files.split(), *arguments],
@@ -53,6 +57,12 @@ class Fleet:
         for _ in range(count):
             with Client(self.address) as client:
                 assert client.send(request(target="/hello")).response().status == 200
+
+    def exported(self) -> int:
+        """How many requests a scrape of some worker tells of."""
+        with urllib.request.urlopen(f"http://{self.metrics}/metrics", timeout=PATIENCE) as answer:
+            text = answer.read().decode()
+        return int(re.findall(r'^dualwsgi_requests_total\{class="2xx"\} (\d+)$', text, re.MULTILINE)[0])
 
     def end(self) -> None:
         self.process.send_signal(signal.SIGTERM)
@@ -90,6 +100,7 @@ def test_sent_is_counted_is_logged_with_three_workers_across_a_reload(
     merged = merge(snapshots)
     assert merged["totals"]["requests"] == merged["totals"]["classes"]["2xx"] == 40
     assert merged["latency"]["count"] == merged["routes"]["GET /hello"]["latency"]["count"] == 40
+    assert [running.exported() for _ in range(4)] == [40] * 4
     assert {worker["supervisor"] for worker in merged["workers"]} == {running.process.pid}
 
     before = {worker["pid"] for one in first for worker in one["workers"]}
@@ -103,6 +114,7 @@ def test_sent_is_counted_is_logged_with_three_workers_across_a_reload(
     eventually(replaced, 3 * PATIENCE)
     running.send(20)
     assert merge(running.snapshots())["totals"]["requests"] == 20
+    assert [running.exported() for _ in range(4)] == [60] * 4
     listed = json.loads(
         subprocess.run(
             [sys.executable, "-m", "dualwsgi", "ctl", "snapshot", "--json", "--socket", str(running.control)],

@@ -1,0 +1,243 @@
+"""Metrics in the text format of Prometheus, from a snapshot; and the small HTTP server that gives them.
+
+    /metrics    the figures of the whole fleet, whichever worker is asked
+    /livez      200 while the process answers
+    /readyz     200 while it wants new clients, 503 once it drains
+
+It is written here rather than by a client library since a snapshot holds all there is to say, and the
+text is a page; it is served by native threads, so that a server that is busy can still be scraped.
+https://prometheus.io/docs/instrumenting/exposition_formats/
+"""
+
+from __future__ import annotations
+
+import _socket
+import logging
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from ...config import parse_bind
+from ...counters import Histogram
+from ...errors import ConfigError
+from .native import native_sleep, start_native
+from .snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from ..server import Server
+
+__all__ = ["CONTENT_TYPE", "MetricsServer", "write_metrics"]
+
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+
+BOUNDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+"""Seconds; the buckets of the exported histograms."""
+
+MOST_CLIENTS: Final = 8
+PATIENCE: Final = 5.0
+HEAD_MAX: Final = 8192
+
+logger = logging.getLogger("dualwsgi")
+
+Sample = tuple[Mapping[str, str], float]
+
+
+def write_metrics(snapshot: Snapshot) -> str:
+    """The text of a scrape."""
+    totals, workers = snapshot["totals"], snapshot["workers"]
+    lines: list[str] = []
+
+    def tell(name: str, kind: str, what: str, samples: Iterable[Sample]) -> None:
+        lines.append(f"# HELP dualwsgi_{name} {what}")
+        lines.append(f"# TYPE dualwsgi_{name} {kind}")
+        lines.extend(f"dualwsgi_{name}{_labels(labels)} {_number(value)}" for labels, value in samples)
+
+    def each(name: str) -> Iterable[Sample]:
+        return (({"pid": str(worker["pid"])}, worker[name]) for worker in workers)
+
+    about = {"version": snapshot["version"], "python": snapshot["python"], "backend": snapshot["backend"]}
+    tell("info", "gauge", "What serves.", [(about, 1)])
+    tell(
+        "requests_total",
+        "counter",
+        "Requests that have ended, by the class of their status.",
+        [({"class": name}, count) for name, count in totals["classes"].items()],
+    )
+    for name, what in (
+        ("connections", "Connections accepted."),
+        ("bytes_sent", "Bytes of responses, heads and framing included."),
+        ("errors", "Requests that the parser refused."),
+        ("refused", "Requests answered 503 because too many were here."),
+        ("expired", "Waits on clients that ran out."),
+        ("gone", "Responses whose client had left."),
+        ("hub_held", "Times that a call kept the hub too long, on green."),
+    ):
+        tell(f"{name}_total", "counter", what, [({}, totals[name])])
+    for name, key, what in (
+        ("request_seconds", "latency", "Time from the last byte of a request to that of its response."),
+        ("queue_seconds", "queue_wait", "Time that requests had to wait for a call, those that had to."),
+    ):
+        lines.append(f"# HELP dualwsgi_{name} {what}")
+        lines.append(f"# TYPE dualwsgi_{name} histogram")
+        lines.extend(_histogram(f"dualwsgi_{name}", snapshot[key]))
+    routes = snapshot["routes"].items()
+    counts = [({"route": name}, route["latency"]["count"]) for name, route in routes]
+    tell("route_requests_total", "counter", "Requests that have ended, by route.", counts)
+    failed = [({"route": name}, route["errors"]) for name, route in routes]
+    tell("route_errors_total", "counter", "Requests answered 5xx, by route.", failed)
+    seconds = [({"route": name}, route["latency"]["seconds"]) for name, route in routes]
+    tell("route_seconds_total", "counter", "Seconds that requests took, by route.", seconds)
+    phases = [({"phase": name}, count) for name, count in snapshot["connections"].items()]
+    tell("connections", "gauge", "Connections by phase.", phases)
+    for name, what in (
+        ("busy", "Application calls that run."),
+        ("limit", "Application calls that may run at once."),
+        ("queued", "Requests that wait for a call."),
+        ("lag", "Seconds by which the worker's own chores came late."),
+        ("cpu_seconds", "Processor time."),
+        ("rss_bytes", "Resident memory."),
+        ("uptime", "Seconds since the worker began to serve."),
+    ):
+        kind = "counter" if name == "cpu_seconds" else "gauge"
+        tell(f"worker_{name}" + ("_total" if kind == "counter" else ""), kind, what, each(name))
+    return "\n".join(lines) + "\n"
+
+
+def _histogram(name: str, data: Mapping[str, Any]) -> Iterator[str]:
+    times = Histogram({int(bucket): count for bucket, count in data["buckets"].items()})
+    for bound in BOUNDS:
+        yield f'{name}_bucket{{le="{bound:g}"}} {times.up_to(bound)}'
+    yield f'{name}_bucket{{le="+Inf"}} {data["count"]}'
+    yield f"{name}_sum {_number(data['seconds'])}"
+    yield f"{name}_count {data['count']}"
+
+
+def _labels(labels: Mapping[str, str]) -> str:
+    if not labels:
+        return ""
+    quoted = (f'{name}="{_escaped(value)}"' for name, value in labels.items())
+    return "{" + ",".join(quoted) + "}"
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if value == int(value) else repr(value)
+
+
+class MetricsServer:
+    """Answers at `bind` until close().  Raises ConfigError if it cannot be bound."""
+
+    def __init__(self, server: Server, bind: str) -> None:
+        address = parse_bind(bind, "metrics_bind")
+        if address.kind != "tcp":
+            raise ConfigError(f"metrics_bind: {bind!r} is no TCP address; give HOST:PORT")
+        self._server = server
+        self._closed = False
+        self._threads = [0]  # one entry each
+        try:
+            found = _socket.getaddrinfo(address.host or "0.0.0.0", address.port, 0, _socket.SOCK_STREAM)
+            family, kind, protocol, _, where = found[0]
+            self._listener = _socket.socket(family, kind, protocol)
+        except OSError as error:
+            raise ConfigError(f"metrics_bind: there is no {bind!r}: {error.strerror}") from None
+        try:
+            self._listener.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
+            if server.supervisor:
+                # Every worker listens there, and whichever is asked speaks for all.
+                self._listener.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEPORT, 1)
+            self._listener.bind(where)
+            self._listener.listen(MOST_CLIENTS)
+        except OSError as error:
+            self._listener.close()
+            raise ConfigError(
+                f"metrics_bind: cannot listen at {bind!r}: {error.strerror}; give another HOST:PORT"
+            ) from None
+        host, port = self._listener.getsockname()[:2]
+        self.url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        start_native(self._accept)
+
+    def close(self) -> None:
+        """May be called twice."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            self._listener.shutdown(_socket.SHUT_RDWR)
+        except OSError:
+            pass
+        for _ in range(200):
+            if not self._threads:
+                break
+            native_sleep(0.005)
+
+    # In threads of its own
+
+    def _accept(self) -> None:
+        listener: Any = self._listener
+        while not self._closed:
+            try:
+                number, _ = listener._accept()
+            except OSError:
+                native_sleep(0.1)  # it is closed, or there are no descriptors
+                continue
+            client = _socket.socket(listener.family, listener.type, listener.proto, number)
+            client.settimeout(PATIENCE)
+            if len(self._threads) > MOST_CLIENTS:
+                client.close()
+                continue
+            self._threads.append(0)
+            start_native(self._serve, client)
+        listener.close()
+        self._threads.pop()
+
+    def _serve(self, client: _socket.socket) -> None:
+        try:
+            head = b""
+            while b"\r\n\r\n" not in head and len(head) < HEAD_MAX:
+                data = client.recv(4096)
+                if not data:
+                    return
+                head += data
+            client.sendall(self._answer(head))
+            client.shutdown(_socket.SHUT_WR)
+            client.recv(4096)
+        except OSError:
+            pass
+        except Exception:
+            logger.exception("a scrape failed")
+        finally:
+            client.close()
+            self._threads.pop()
+
+    def _answer(self, head: bytes) -> bytes:
+        words = head.partition(b"\r\n")[0].split(b" ")
+        method, target = (words[0], words[1].partition(b"?")[0]) if len(words) == 3 else (b"", b"")
+        status, kind, text = self._say(method, target)
+        content = text.encode()
+        fields = f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(content)}\r\n"
+        return f"{fields}Connection: close\r\n\r\n".encode() + (b"" if method == b"HEAD" else content)
+
+    def _say(self, method: bytes, target: bytes) -> tuple[str, str, str]:
+        if method not in (b"GET", b"HEAD"):
+            return "405 Method Not Allowed", "text/plain", "only GET and HEAD are known here\n"
+        act: Callable[[], tuple[str, str, str]] | None = {
+            b"/metrics": self._metrics,
+            b"/livez": lambda: ("200 OK", "text/plain", f"process {os.getpid()} lives\n"),
+            b"/readyz": self._readiness,
+        }.get(target)
+        return act() if act is not None else ("404 Not Found", "text/plain", "/metrics /livez /readyz\n")
+
+    def _metrics(self) -> tuple[str, str, str]:
+        from .fleet import take_fleet
+
+        return "200 OK", CONTENT_TYPE, write_metrics(take_fleet(self._server))
+
+    def _readiness(self) -> tuple[str, str, str]:
+        if self._server.draining:
+            return "503 Service Unavailable", "text/plain", "draining\n"
+        if not self._server.started:
+            return "503 Service Unavailable", "text/plain", "starting\n"
+        return "200 OK", "text/plain", "ready\n"
