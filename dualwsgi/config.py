@@ -256,13 +256,13 @@ class FieldValue(Knob):
 
 
 class LogTarget(Knob):
-    """Where a log goes: '-' for standard output, a path, or None for nowhere.
+    """Where a log goes: '-' for standard output, a path, syslog:..., or None for nowhere.
 
     Text may also be a Switch's word, so that DUALWSGI_ACCESS_LOG=1 does what --access-log does.
     """
 
     metavar = "FILE"
-    wanted = "a path, '-' for standard output, or nothing for no log"
+    wanted = "a path, '-' for standard output, syslog:, syslog:HOST:PORT, or nothing for no log"
 
     def parse(self, text: str, label: str) -> str | None:
         if not text:
@@ -526,6 +526,13 @@ class Config:
             "The least that the error log shows: debug, info, warning, error or critical.",
             *("debug", "info", "warning", "error", "critical"),
             metavar="LEVEL",
+        ),
+    )
+    log_config: str = _knob(
+        "",
+        Words(
+            "Configure Python's logging from this file: JSON or TOML as for dictConfig, else ini.",
+            metavar="FILE",
         ),
     )
     debug: bool = _knob(False, Switch("Show tracebacks to clients in 500 answers. Never in production."))

@@ -138,7 +138,7 @@ def check_plan(plan: Plan) -> None:
 
 def make_server(plan: Plan) -> Server:
     app = load_app(plan.target, plan.app_dir)
-    set_up_log(plan.config.log_level)
+    set_up_log(plan.config.log_level, config_file=plan.config.log_config)
 
     from dualwsgi.serve.server import Server  # late: a mistake in the arguments is told without it
 

@@ -3,20 +3,65 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
+
+from ..errors import ConfigError
 
 __all__ = ["set_up_log"]
 
 
-def set_up_log(level: str, form: str = "%(asctime)s %(levelname)s %(message)s") -> None:
-    """Send the library's log to standard error, or to wherever the application sends its own.
+def set_up_log(
+    level: str, form: str = "%(asctime)s %(levelname)s %(message)s", *, config_file: str = ""
+) -> None:
+    """Send the library's log to standard error, or to wherever `config_file` or the application sends it.
 
     To be called when the application is loaded: it may have set up logging, and `dictConfig` puts
-    every logger that exists before it out of service unless told not to.
+    every logger that exists before it out of service unless told not to.  Raises ConfigError for a
+    file that cannot be used.
     """
+    if config_file:
+        _configure(config_file)
     logger = logging.getLogger("dualwsgi")
     logger.disabled = False
-    logger.setLevel(level.upper())
+    if not config_file or not logger.level:
+        logger.setLevel(level.upper())
     if not logger.hasHandlers():
         handler = logging.StreamHandler()
         handler.setFormatter(logging.Formatter(form))
         logger.addHandler(handler)
+
+
+def _configure(path: str) -> None:
+    import logging.config
+
+    try:
+        if not path.endswith((".json", ".toml")):
+            logging.config.fileConfig(path, disable_existing_loggers=False)
+            return
+        with open(path, "rb") as file:
+            data = file.read()
+        logging.config.dictConfig({"version": 1, "disable_existing_loggers": False} | _parse(path, data))
+    except OSError as error:
+        raise ConfigError(
+            f"log_config: cannot read {path!r}: {error.strerror or error}; give a file that can be"
+        ) from None
+    # What configuration may raise, an ini parser and the handlers themselves included, is open.
+    except Exception as error:
+        raise ConfigError(
+            f"log_config: {path!r} cannot be used: {error}; give what logging.config takes"
+        ) from error
+
+
+def _parse(path: str, data: bytes) -> dict[str, Any]:
+    found: Any
+    if path.endswith(".json"):
+        import json
+
+        found = json.loads(data)
+    else:
+        import tomllib
+
+        found = tomllib.loads(data.decode())
+    if not isinstance(found, dict):
+        raise ValueError("it holds no table")
+    return found

@@ -26,9 +26,9 @@ from ..gateway.connection import Connection
 from ..gateway.site import Application, Site
 from ..seam import Backend, Door, Stream, Turn, View
 from .listener import Listener, open_listener
-from .observe.accesslog import AccessLog, open_journal, open_log
 
 if TYPE_CHECKING:
+    from .observe.accesslog import AccessLog
     from .observe.control import Control
     from .observe.metrics import MetricsServer
 
@@ -127,10 +127,7 @@ class Server:
             try:
                 for address in () if self._bound else self.config.addresses:
                     self._listeners.append(open_listener(address, self.config.backlog))
-                journal = open_journal(self.config)
-                self._log = open_log(self.config, journal)
-                if journal is not None:
-                    self._watched_app = journal.wrap(self.app)
+                self._open_log()
                 self._backend = _make_backend(self.config)
                 if self.config.metrics_bind:
                     from .observe.metrics import MetricsServer
@@ -176,6 +173,17 @@ class Server:
             self._log.reopen()
 
     # Being watched, from any thread
+
+    def _open_log(self) -> None:
+        config = self.config
+        if config.access_log is None and not config.request_id and not config.server_timing:
+            return
+        from .observe.accesslog import open_journal, open_log  # late: not needed to serve
+
+        journal = open_journal(config)
+        self._log = open_log(config, journal)
+        if journal is not None:
+            self._watched_app = journal.wrap(self.app)
 
     def _open_control(self) -> None:
         """Lets others watch, if they may: in a program that is more than this server, only if it says so."""

@@ -94,7 +94,8 @@ class Supervisor:
         """
         self._announce = ready
         config = self.config
-        set_up_log(config.log_level, "%(asctime)s %(levelname)s [%(process)d] %(message)s")
+        form = "%(asctime)s %(levelname)s [%(process)d] %(message)s"
+        set_up_log(config.log_level, form, config_file=config.log_config)
         set_title(config.proc_name, "supervisor")
         elder, inherited = inherit()
         if config.pidfile:

@@ -88,7 +88,7 @@ def load(channel: Channel, job: Job) -> WSGIApplication | None:
             print(error.detail, end="", file=sys.stderr)
         channel.say("failed", error)
         return None
-    set_up_log(job.config.log_level)
+    set_up_log(job.config.log_level, config_file=job.config.log_config)
     channel.say("loaded")
     return app
 

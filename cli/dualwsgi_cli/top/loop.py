@@ -182,6 +182,8 @@ class Dashboard:
             self._show_stack()
         elif key in ("+", "-"):
             self._scale(1 if key == "+" else -1)
+        elif key in ("w", "W"):
+            self._tell("scale", by=1 if key == "w" else -1)
         elif key in ("r", "R"):
             look.asked = "reload"
         elif key in ("d", "D"):
@@ -189,7 +191,7 @@ class Dashboard:
 
     def _tell(self, do: str, **arguments: Any) -> list[Any]:
         # One worker speaks for its supervisor; stacks and limits are each process's own.
-        one = do in ("drain", "reload") and self._figures is not None and self._has_supervisor(self._figures)
+        one = do in ("drain", "reload", "scale") and self._has_supervisor()
         try:
             answers = self._feed.tell(do, one, **arguments)
         except DualwsgiError as error:
@@ -199,8 +201,11 @@ class Dashboard:
             self.look.message = "done"
         return answers
 
-    def _has_supervisor(self, figures: Figures) -> bool:
-        return len({worker["supervisor"] for worker in figures.snapshot["workers"]} | {0}) == 2
+    def _has_supervisor(self) -> bool:
+        """Whether all that is shown is one fleet."""
+        workers = self._figures.snapshot["workers"] if self._figures is not None else ()
+        supervisors = {worker["supervisor"] for worker in workers}
+        return len(supervisors) == 1 and supervisors != {0}
 
     def _show_stack(self) -> None:
         look = self.look

@@ -38,6 +38,7 @@ HELP: Final = (
     ("/", "filter lines by a text; Esc drops the filter"),
     ("p, Space", "pause the picture; the server goes on"),
     ("+ -", "one application call at once more, or fewer"),
+    ("w W", "one worker process more, or fewer"),
     ("r", "reload the application (asks first)"),
     ("d", "drain: stop when all requests have ended (asks first)"),
     ("q, Ctrl-C", "leave"),

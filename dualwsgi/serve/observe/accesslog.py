@@ -10,12 +10,13 @@ escaped: a double quote or backslash by a backslash, any other character outside
 
 from __future__ import annotations
 
+import _socket
 import os
 import sys
 import time
 from _thread import allocate_lock
 from posix import write
-from typing import Final
+from typing import Any, Final
 
 from ...config import Config
 from ...errors import ConfigError
@@ -29,15 +30,20 @@ __all__ = ["AccessLog", "FormattedLog", "Skip", "open_journal", "open_log"]
 
 LINES_HELD: Final = 512
 
+SYSLOG: Final = "syslog:"
+SYSLOG_PRIORITY: Final = 16 * 8 + 6
+"""local0.info (RFC 5424 section 6.2.1)."""
+
 
 class AccessLog:
-    """Writes to `target`: a path, appended to, or "-" for standard output.
+    """Writes to `target`: a path, appended to, "-" for standard output, or what open_syslog() takes.
 
     Raises ConfigError if the file cannot be opened.
     """
 
     def __init__(self, target: str) -> None:
         self._target = target
+        self._syslog = target.startswith(SYSLOG)
         self._fd = self._open()
         self._lines: list[str] = []
         self._flushing = allocate_lock()  # native, and `write` with it: a hub flushes it, and must not switch
@@ -46,6 +52,8 @@ class AccessLog:
         self._stale = False
 
     def _open(self) -> int:
+        if self._syslog:
+            return open_syslog(self._target)
         try:
             if self._target == "-":
                 return sys.stdout.fileno()
@@ -101,13 +109,26 @@ class AccessLog:
             if not count:
                 return
             # Lines are only ever added at the end, so nobody loses one while these go.
-            octets = memoryview("".join(lines[:count]).encode("latin-1", "backslashreplace"))
-            del lines[:count]
+            held, lines[:count] = lines[:count], []
             try:
+                if self._syslog:
+                    self._send(held)
+                    return
+                octets = memoryview("".join(held).encode("latin-1", "backslashreplace"))
                 while octets and self._fd >= 0:
                     octets = octets[write(self._fd, octets) :]
             except OSError as error:
                 logger.error("cannot write the access log: %s", error.strerror)
+
+    def _send(self, lines: list[str]) -> None:
+        """A datagram a line (RFC 5424).  Where the daemon does not keep up, lines are dropped."""
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        prefix = f"<{SYSLOG_PRIORITY}>1 {stamp} {os.uname().nodename} dualwsgi {os.getpid()} access - "
+        for line in lines:
+            try:
+                write(self._fd, (prefix + line.rstrip("\n")).encode("latin-1", "backslashreplace"))
+            except BlockingIOError:
+                continue
 
     def reopen(self) -> None:
         """Has the file opened anew before anything more is written: the present one was moved away.
@@ -135,6 +156,35 @@ class AccessLog:
             fd, self._fd = self._fd, -1
         if self._target != "-" and fd >= 0:
             os.close(fd)
+
+
+def open_syslog(target: str) -> int:
+    """A descriptor for `syslog:` (the daemon of this machine), `syslog:HOST:PORT` (UDP) or `syslog:/PATH`.
+
+    Raises ConfigError.
+    """
+    where = target.removeprefix(SYSLOG) or "/dev/log"
+    address: Any = where
+    try:
+        if where.startswith("/"):
+            sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_DGRAM)
+        else:
+            host, _, port = where.rpartition(":")
+            found = _socket.getaddrinfo(host.strip("[]"), port, 0, _socket.SOCK_DGRAM)[0]
+            sock, address = _socket.socket(found[0], _socket.SOCK_DGRAM), found[4]
+    except OSError as error:
+        raise ConfigError(
+            f"access_log: there is no {target!r}: {error.strerror}; give syslog:, syslog:HOST:PORT or a path"
+        ) from None
+    try:
+        sock.connect(address)
+    except OSError as error:
+        sock.close()
+        raise ConfigError(
+            f"access_log: cannot reach {target!r}: {error.strerror}; give syslog:HOST:PORT or a path"
+        ) from None
+    sock.setblocking(False)
+    return sock.detach()
 
 
 class Skip:

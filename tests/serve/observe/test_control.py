@@ -182,8 +182,8 @@ def test_drain_stops_the_server_as_a_signal_does(kit: Kit, tmp_path: Path) -> No
     [
         (b"what?", "no JSON"),
         (b"[1]", "send an object"),
-        (b'{"do": "dance"}', "do snapshot, stream"),
-        (b"{}", "do snapshot, stream"),
+        (b'{"do": "dance"}', "do snapshot, fleet, stream"),
+        (b"{}", "do snapshot, fleet, stream"),
         (b'{"do": ["snapshot"]}', "is not known"),
         (b'{"do": "stream", "every": 0}', "give 0.05 to 3600 seconds"),
         (b'{"do": "stream", "every": "often"}', "give 0.05 to 3600 seconds"),

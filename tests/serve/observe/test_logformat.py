@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from serving import App, Gate, Kit, Served, answering
-from wire import Client, eventually, request
+from wire import PATIENCE, Client, eventually, request
 
 from dualwsgi.errors import ConfigError
 from dualwsgi.serve.observe.journal import request_id
@@ -243,3 +244,31 @@ def test_every_request_is_logged_once_and_none_is_kept(logged: Logged) -> None:
     found = [(one["target"], one["status"]) for one in map(json.loads, logged.lines())]
     assert sorted(found) == sorted((f"/{n}", 500 if n % 10 == 7 else 200) for n in range(30))
     assert served.server.counters.requests == 30
+
+
+# Where it goes
+
+
+@pytest.mark.parametrize("over", ["unix", "udp"])
+def test_syslog_gets_a_datagram_a_line(kit: Kit, tmp_path: Path, over: str) -> None:
+    path = tmp_path / "log"
+    with socket.socket(socket.AF_UNIX if over == "unix" else socket.AF_INET, socket.SOCK_DGRAM) as daemon:
+        daemon.bind(str(path) if over == "unix" else ("127.0.0.1", 0))
+        daemon.settimeout(PATIENCE)
+        where = str(path) if over == "unix" else f"127.0.0.1:{daemon.getsockname()[1]}"
+        served = kit.serve(answering(), access_log=f"syslog:{where}", access_log_format="%(m)s %(U)s %(s)s")
+        served.ask(request(target="/one"))
+        served.ask(request(target="/two"))
+        served.stop()
+        found = [daemon.recv(1000).decode() for _ in range(2)]
+    for line, target in zip(found, ("/one", "/two"), strict=True):
+        assert re.fullmatch(rf"<134>1 \d{{4}}-\S+Z \S+ dualwsgi \d+ access - GET {target} 200", line), line
+
+
+def test_a_syslog_that_is_not_there_is_refused(kit: Kit, tmp_path: Path) -> None:
+    for target, says in [
+        (f"syslog:{tmp_path}/none", "cannot reach"),
+        ("syslog:nowhere.invalid:x", "there is no"),
+    ]:
+        with pytest.raises(ConfigError, match=f"access_log: {says}"):
+            kit.serve(answering(), access_log=target)
