@@ -168,35 +168,26 @@ class Switch(Knob):
 
 
 class Choice(Knob):
-    """One word out of a few."""
+    """One word out of a few; `also` are other words for them, in lower case."""
 
-    def __init__(self, help_: str, *choices: str, metavar: str = "") -> None:
+    def __init__(
+        self, help_: str, *choices: str, metavar: str = "", also: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__(help_)
         self.choices = choices
         self.metavar = metavar or "|".join(choices)
         self.wanted = f"{', '.join(choices[:-1])} or {choices[-1]}"
+        self._words = {choice.lower(): choice for choice in choices} | dict(also or {})
 
     def parse(self, text: str, label: str) -> str:
-        return self.check(text.strip().lower(), label)
+        word = text.strip().lower()
+        return self.check(self._words.get(word, word), label)
 
     def check(self, value: Any, label: str) -> str:
+        if isinstance(value, int) and not isinstance(value, bool):
+            value = self._words.get(str(int(value)), value)  # ssl.CERT_REQUIRED and the like
         if not isinstance(value, str) or value not in self.choices:
             self.refuse(value, "is not known", label)
-        return value
-
-
-class Text(Knob):
-    """Any text without control characters, or '' for none."""
-
-    wanted = "a text without control characters"
-
-    def __init__(self, help_: str, *, metavar: str = "TEXT", short: str = "") -> None:
-        super().__init__(help_, short=short)
-        self.metavar = metavar
-
-    def check(self, value: Any, label: str) -> str:
-        if not isinstance(value, str) or re.search(r"[\x00-\x1f\x7f]", value):
-            self.refuse(value, "is not a text", label)
         return value
 
 
@@ -314,14 +305,153 @@ class SocketPath(Knob):
         return value or "off"
 
 
-class Binds(Knob):
+class FileName(Knob):
+    """A path, or None for none.  Whether the file is there is seen when it is opened."""
+
+    metavar = "FILE"
+    wanted = "a path"
+
+    def parse(self, text: str, label: str) -> str | None:
+        return self.check(text or None, label)
+
+    def check(self, value: Any, label: str) -> str | None:
+        if value is not None and (not isinstance(value, str) or not value or "\0" in value):
+            self.refuse(value, "is not a path", label)
+        return value
+
+    def write(self, value: str | None) -> str:
+        return value or ""
+
+
+class Text(Knob):
+    """Any text without control characters, or '' for none.  A `secret` one is never shown."""
+
+    wanted = "a text without control characters"
+
+    def __init__(self, help_: str, *, metavar: str = "TEXT", secret: bool = False) -> None:
+        super().__init__(help_)
+        self.metavar = metavar
+        self.secret = secret
+
+    def check(self, value: Any, label: str) -> str:
+        if not isinstance(value, str) or re.search(r"[\x00-\x1f\x7f]", value):
+            self.refuse("***" if self.secret else value, "is not a text", label)
+        return value
+
+    def write(self, value: str) -> str:
+        return "***" if self.secret and value else value
+
+
+class Permissions(Knob):
+    """The permission bits of a file as chmod takes them in octal, or '' to leave them to the umask."""
+
+    metavar = "MODE"
+    wanted = "three octal digits such as 660, or nothing to leave it to the umask"
+
+    def check(self, value: Any, label: str) -> str:
+        if not isinstance(value, str) or not re.fullmatch(r"(?:0?[0-7]{3})?", value):
+            self.refuse(value, "is no mode of a file", label)
+        return value
+
+
+class Hook(Knob):
+    """Something to call: in Python the callable itself, in text where it is found; None for nothing."""
+
+    metavar = "MODULE:NAME"
+    wanted = "a callable, or MODULE:NAME of one"
+
+    def parse(self, text: str, label: str) -> Any:
+        return self.check(text or None, label)
+
+    def check(self, value: Any, label: str) -> Any:
+        if isinstance(value, str) and not re.fullmatch(r"[^\W\d][\w.]*:[^\W\d][\w.]*", value):
+            self.refuse(value, "is not MODULE:NAME", label)
+        if value is not None and not isinstance(value, str) and not callable(value):
+            self.refuse(value, "cannot be called", label)
+        return value
+
+    def write(self, value: Any) -> str:
+        return value if isinstance(value, str) else "" if value is None else repr(value)
+
+
+class Several(Knob):
+    """Values in an order; text separates them by commas or spaces, and a flag may be repeated."""
+
+    separators = r"[,\s]+"
+
+    def parse(self, text: str, label: str) -> tuple[str, ...]:
+        return self.check([part for part in re.split(self.separators, text.strip()) if part], label)
+
+    def check(self, value: Any, label: str) -> tuple[str, ...]:
+        texts = (value,) if isinstance(value, str) else value
+        if not isinstance(texts, Iterable):
+            self.refuse(value, "is not a list", label)
+        texts = tuple(texts)
+        for text in texts:
+            if not isinstance(text, str):
+                self.refuse(text, "is not a text", label)
+            self.check_one(text, label)
+        return texts
+
+    def check_one(self, text: str, label: str) -> None:
+        raise NotImplementedError
+
+    def write(self, value: tuple[str, ...]) -> str:
+        return ",".join(value)
+
+
+class FileNames(Several):
+    """Paths, separated by commas alone, since a path may hold a space."""
+
+    metavar = "FILE"
+    wanted = "a path"
+    separators = r"\s*,\s*"
+
+    def check_one(self, text: str, label: str) -> None:
+        if not text or "\0" in text:
+            self.refuse(text, "is not a path", label)
+
+
+class Networks(Several):
+    """Networks to trust: addresses, CIDR blocks, `unix` for peers on a unix socket, `*` for all."""
+
+    metavar = "NETWORKS"
+    wanted = "addresses such as 127.0.0.1, networks such as 10.0.0.0/8, unix or *"
+
+    def check_one(self, text: str, label: str) -> None:
+        if text in ("*", "unix"):
+            return
+        from ipaddress import ip_network  # takes a while to import, and most servers trust nobody
+
+        try:
+            ip_network(text)
+        except ValueError as error:
+            problem = "has bits set beyond its prefix" if "host bits" in str(error) else "is no network"
+            self.refuse(text, problem, label)
+
+
+class SomeOf(Several):
+    """Some out of a few words."""
+
+    def __init__(self, help_: str, *choices: str, metavar: str) -> None:
+        super().__init__(help_)
+        self.choices = choices
+        self.metavar = metavar
+        self.wanted = f"some of {', '.join(choices)}"
+
+    def parse(self, text: str, label: str) -> tuple[str, ...]:
+        return super().parse(text.lower(), label)
+
+    def check_one(self, text: str, label: str) -> None:
+        if text not in self.choices:
+            self.refuse(text, "is not known", label)
+
+
+class Binds(Several):
     """One listening address or several; text separates them by commas or spaces."""
 
     metavar = "ADDRESS"
     wanted = "HOST:PORT, [IPV6]:PORT, :PORT, unix:PATH, unix:@NAME or fd://N, each at most once"
-
-    def parse(self, text: str, label: str) -> tuple[str, ...]:
-        return self.check(re.split(r"[,\s]+", text.strip(", \t\r\n")), label)
 
     def check(self, value: Any, label: str) -> tuple[str, ...]:
         if not isinstance(value, str | Iterable):
@@ -341,7 +471,7 @@ class Binds(Knob):
 
 
 def _knob(default: Any, knob: Knob) -> Any:
-    return field(default=default, metadata={"knob": knob})
+    return field(default=default, repr=not getattr(knob, "secret", False), metadata={"knob": knob})
 
 
 # The settings
@@ -363,6 +493,16 @@ class Config:
             "or fd://N; repeat it to listen on several.",
             short="-b",
         ),
+    )
+    reuse_port: bool = _knob(
+        False, Switch("Let other servers listen on the same port (SO_REUSEPORT); the kernel shares it out.")
+    )
+    unix_socket_perms: str = _knob(
+        "", Permissions("Permissions of the files of unix sockets, such as 660; default: by the umask.")
+    )
+    unix_socket_owner: str = _knob(
+        "",
+        Text("Whose the files of unix sockets are: USER, USER:GROUP or :GROUP.", metavar="OWNER"),
     )
     backend: BackendName = _knob(
         "threads", Choice("What runs the application: OS threads or greenlets.", "threads", "green")
@@ -407,7 +547,9 @@ class Config:
     )
 
     # How long
-    handshake_timeout: float = _knob(10.0, Seconds("A TLS handshake may take this long."))
+    handshake_timeout: float = _knob(
+        10.0, Seconds("A TLS handshake or a PROXY protocol header may take this long.")
+    )
     header_timeout: float = _knob(
         10.0, Seconds("A request head may take this long from its first byte; over it: 408.")
     )
@@ -423,6 +565,86 @@ class Config:
     )
     graceful_timeout: float = _knob(
         30.0, Seconds("When stopping, requests in flight may take this long to end. 0: stop at once.", 0.0)
+    )
+
+    # TLS
+    certfile: tuple[str, ...] = _knob(
+        (),
+        FileNames(
+            "Speak TLS with this certificate chain (PEM); repeat it, with --keyfile, for several, from which "
+            "the name that the client asks for chooses."
+        ),
+    )
+    keyfile: tuple[str, ...] = _knob(
+        (), FileNames("The private key of the certificate (PEM), unless it is in the same file.")
+    )
+    keyfile_password: str = _knob(
+        "",
+        Text(
+            "The password of the private key; better by variable than by flag, which others can see.",
+            metavar="PASSWORD",
+            secret=True,
+        ),
+    )
+    ca_certs: str | None = _knob(
+        None, FileName("Who may sign client certificates (PEM; revocation lists may stand in it too).")
+    )
+    cert_reqs: Literal["none", "optional", "required"] = _knob(
+        "none",
+        Choice(
+            "Whether clients show a certificate; needs --ca-certs.",
+            *("none", "optional", "required"),
+            also={"0": "none", "1": "optional", "2": "required"}
+            | {f"cert_{word}": word for word in ("none", "optional", "required")},
+        ),
+    )
+    ssl_version: Literal["TLSv1.2", "TLSv1.3"] = _knob(
+        "TLSv1.2",
+        Choice(
+            "The oldest version of TLS that is spoken.",
+            *("TLSv1.2", "TLSv1.3"),
+            also={"tlsv1_2": "TLSv1.2", "tlsv1_3": "TLSv1.3"},
+        ),
+    )
+    ciphers: str = _knob(
+        "", Text("Ciphers for TLS 1.2 in OpenSSL's notation; '' for sound ones.", metavar="CIPHERS")
+    )
+    ssl_context: Any = _knob(
+        None,
+        Hook(
+            "Makes the ssl.SSLContext: called with the Config and a function that makes the usual one. "
+            "A callable, or MODULE:NAME."
+        ),
+    )
+
+    # Proxies in front
+    forwarded_allow_ips: tuple[str, ...] = _knob(
+        (),
+        Networks(
+            "Believe these peers what X-Forwarded-For and its kin say, and nobody else: then who the client "
+            "is. Addresses, networks, unix or *."
+        ),
+    )
+    forwarded_headers: tuple[str, ...] = _knob(
+        ("x-forwarded-for", "x-forwarded-proto"),
+        SomeOf(
+            "The fields that these proxies set themselves; others of the kind are removed.",
+            *("x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-port"),
+            *("x-forwarded-prefix", "forwarded"),
+            metavar="FIELDS",
+        ),
+    )
+    proxy_protocol: Literal["off", "v1", "v2", "auto"] = _knob(
+        "off",
+        Choice(
+            "Connections from trusted peers begin with a PROXY protocol header, of this version or either.",
+            *("off", "v1", "v2", "auto"),
+            also={"on": "auto", "true": "auto", "yes": "auto", "1": "auto", "0": "off", "false": "off"},
+        ),
+    )
+    proxy_allow_ips: tuple[str, ...] = _knob(
+        ("127.0.0.1", "::1", "unix"),
+        Networks("The peers that --proxy-protocol is expected of: addresses, networks, unix or *."),
     )
 
     # Worker processes
@@ -542,6 +764,15 @@ class Config:
         for name, knob in _KNOBS.items():
             # Checked values may come back tidied (a list as a tuple, an int as a float).
             object.__setattr__(self, name, knob.check(getattr(self, name), name))
+        if self.keyfile and len(self.keyfile) != len(self.certfile):
+            raise ConfigError(
+                f"keyfile: {len(self.keyfile)} for {len(self.certfile)} certificates; give one for each "
+                "certfile, in the same order, or none if each certfile holds its key"
+            )
+        if self.cert_reqs != "none" and self.ssl_context is None:
+            wanted = "ca_certs" if self.certfile else "certfile"
+            if not getattr(self, wanted):
+                raise ConfigError(f"cert_reqs: {self.cert_reqs!r} cannot work alone; give {wanted}")
 
     def replace(self, **settings: Any) -> Config:
         """A copy with these fields changed, checked again."""
@@ -572,6 +803,11 @@ class Config:
         return {
             cast(BackendName, backend): cores if count == "auto" else int(count) for backend, count in parts
         }
+
+    @property
+    def speaks_tls(self) -> bool:
+        """Whether its listeners speak TLS."""
+        return bool(self.certfile) or self.ssl_context is not None
 
     @property
     def addresses(self) -> tuple[BindAddress, ...]:

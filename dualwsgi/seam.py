@@ -71,8 +71,13 @@ class Stream(Protocol):
         """As os.sendfile; raises NotImplementedError where the octets must pass through here."""
         ...
 
+    def unread(self, data: bytes) -> None:
+        """Octets of the handshake that were read before it."""
+        ...
+
     def handshake(self) -> Verdict:
-        """Goes on with what must precede the first octet.  RUN says that it is done."""
+        """Goes on with what must precede the first octet.  RUN says that it is done, and from then on
+        `peer_environ` is what it adds to that.  Raises BadRequest for HTTP, and OSError."""
         ...
 
     def wait_readable(self, timeout: float) -> None:

@@ -49,10 +49,17 @@ def serve(kit: Kit) -> Callable[..., Served]:
     return kit.serve
 
 
-@pytest.fixture(params=["tcp", "unix"])
+@pytest.fixture(params=["tcp", "unix", "tls"])
 def over(request: pytest.FixtureRequest) -> str:
     """What the connection runs over."""
     return str(request.param)
+
+
+@pytest.fixture(params=["tcp", "tls"])
+def clear_or_tls(request: pytest.FixtureRequest, kit: Kit) -> str:
+    """The servers of the test speak TLS or do not, and nothing else differs."""
+    kit.over = str(request.param)
+    return kit.over
 
 
 @pytest.fixture

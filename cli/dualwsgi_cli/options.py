@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from dualwsgi.config import Binds, Config, Knob, LogTarget, Switch, knobs
+from dualwsgi.config import Config, Knob, LogTarget, Several, Switch, knobs
 
 __all__ = ["settings", "with_options"]
 
@@ -22,6 +22,8 @@ PANELS = {
     "threads": "How much at once",
     "limit_request_line": "How large",
     "handshake_timeout": "How long",
+    "certfile": "TLS",
+    "forwarded_allow_ips": "Proxies in front",
     "workers": "Worker processes",
     "access_log": "What it tells",
 }
@@ -49,9 +51,9 @@ def settings(options: Mapping[str, Any]) -> dict[str, Any]:
                 found[name] = None
             elif path is not None or given:
                 found[name] = knob.check("-" if path is None else path or None, f"{_flag(name)}file")
-        elif isinstance(knob, Binds):
+        elif isinstance(knob, Several):
             if given:
-                found[name] = knob.check(given, _flag(name))
+                found[name] = knob.parse(",".join(given), _flag(name))
         elif given is not None:
             found[name] = given if isinstance(knob, Switch) else knob.parse(given, _flag(name))
     return found
@@ -74,7 +76,7 @@ def _parameters() -> list[inspect.Parameter]:
         elif isinstance(knob, Switch):
             parameters.append(_parameter(name, bool, panel, switch, help=help_))
         else:
-            kind = list[str] if isinstance(knob, Binds) else str
+            kind = list[str] if isinstance(knob, Several) else str
             flags = (flag, knob.short) if knob.short else (flag,)
             parameters.append(_parameter(name, kind, panel, *flags, help=help_, metavar=knob.metavar))
     return parameters

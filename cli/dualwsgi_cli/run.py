@@ -19,6 +19,7 @@ from dualwsgi.errors import ConfigError
 from dualwsgi.serve.configfile import find_file, open_file
 from dualwsgi.serve.errorlog import set_up_log
 from dualwsgi.serve.loader import ApplicationNotLoaded, load_app
+from dualwsgi.serve.systemd import passed_binds
 from dualwsgi_cli.options import settings, with_options
 
 __all__ = ["run"]
@@ -125,7 +126,10 @@ def read_plan(target: str | None, app_dir: str | None, path: str | None, options
     if target is None:
         raise ConfigError(NO_TARGET)
     written = file.settings() if file is not None else {}
-    config = Config(**written | read_environ(os.environ) | settings(options))
+    found = written | read_environ(os.environ) | settings(options)
+    if "bind" not in found and (passed := passed_binds()):
+        found["bind"] = passed
+    config = Config(**found)
     return Plan(target, app_dir or told.get("app_dir"), config, str(path or "no file"))
 
 

@@ -45,6 +45,9 @@ class SocketStream:
                 raise NotImplementedError from None  # not for this kind of file; the octets can be read
             raise
 
+    def unread(self, data: bytes) -> None:
+        raise NotImplementedError  # nothing precedes its first octet
+
     def handshake(self) -> Verdict:
         return Verdict.RUN
 

@@ -21,7 +21,7 @@ from __future__ import annotations
 import re
 import traceback
 from time import monotonic
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ..counters import FOLD_AT
 from ..errors import ApplicationError, BadRequest, ClientGone, DeadlineExceeded
@@ -43,6 +43,9 @@ from .phase import Phase
 from .requestbody import BODY_READ, READS_A_TURN, RequestBody
 from .site import Site, logger
 
+if TYPE_CHECKING:
+    from .forwarding import Edge, Forwarding
+
 WANT_READ, WANT_WRITE, AGAIN = Verdict.WANT_READ, Verdict.WANT_WRITE, Verdict.AGAIN
 RUN, STREAM, CLOSE = Verdict.RUN, Verdict.STREAM, Verdict.CLOSE
 
@@ -54,7 +57,7 @@ CLIENT_CLOSED: Final = "499 Client Closed Request"
 """How a response is counted and logged that its client did not wait for."""
 
 _IDLE = Phase.IDLE
-_WAITING: Final = frozenset({Phase.FRESH, Phase.HANDSHAKE, Phase.IDLE, Phase.LINGER})
+_WAITING: Final = frozenset({Phase.FRESH, Phase.PREAMBLE, Phase.HANDSHAKE, Phase.IDLE, Phase.LINGER})
 INTERIM: Final = re.compile(r"1(?:0[2-9]|[1-9][0-9])(?: [\t\x20-\x7e]*)?")
 
 
@@ -64,6 +67,7 @@ class Connection:
     __slots__ = (
         "_environ",
         "_exchange",
+        "_forwarding",
         "_head_out",
         "_heads",
         "_input",
@@ -93,7 +97,7 @@ class Connection:
         self.site = site
         self.stream = stream
         self.fd = stream.fd
-        self.phase = Phase.FRESH
+        self.phase = Phase.HANDSHAKE if stream.lookahead else Phase.FRESH
         self.since = turn.now
         self._read = stream.read
         self._write = stream.write
@@ -119,6 +123,9 @@ class Connection:
         self.is_tunnel = False  # what the client sends is no HTTP
         self._served = 0
         self._kept = 0  # heads given to the memory of the site
+        self._forwarding: Forwarding | None = None  # what fields say depends on who sends them
+        if site.edge is not None:
+            self._come_by(site.edge)
 
     # Reading a request
 
@@ -159,14 +166,13 @@ class Connection:
             return self._drain_body(turn)
         if phase is Phase.HANDSHAKE:
             return self._handshake(turn)
+        if phase is Phase.PREAMBLE:
+            return self._read_preamble(turn)
         if phase is Phase.LINGER:
             return self._linger()
         return CLOSE
 
     def _begin_life(self, turn: Turn) -> Verdict:
-        if self.stream.lookahead:
-            self.phase = Phase.HANDSHAKE
-            return self._handshake(turn)
         try:
             data = self._read(HEAD_READ)
         except BlockingIOError:
@@ -177,17 +183,66 @@ class Connection:
             return CLOSE
         return self._take(data, turn)
 
-    def _handshake(self, turn: Turn) -> Verdict:
+    def _come_by(self, edge: Edge) -> None:
+        """The site hears proxies."""
+        if edge.forwarders is not None:
+            self._heads = edge.no_heads
+        if edge.expects_header(self._peer):
+            self.phase = Phase.PREAMBLE
+        else:
+            self._forwarding = edge.forwarding(self._peer)
+
+    def _read_preamble(self, turn: Turn) -> Verdict:
+        """The PROXY protocol header, which comes before TLS and HTTP."""
+        edge = self.site.edge
+        assert edge is not None
         try:
+            data = self._read(HEAD_READ)
+            if not data:
+                return CLOSE
+            self.buffer += data
+            found = edge.read_header(bytes(self.buffer))
+        except BlockingIOError:
+            return WANT_READ
+        except BadRequest as error:
+            turn.counters.errors += 1
+            logger.warning("%s: %s; closed", self.describe(), error.reason)
+            return CLOSE
+        except OSError:
+            return CLOSE
+        if found is None:
+            return AGAIN
+        environ, size = found
+        rest, self.buffer = bytes(self.buffer[size:]), b""
+        self._peer.update(environ)
+        self._forwarding = edge.forwarding(self._peer)
+        self.since = turn.now
+        if self.stream.lookahead:
+            self.phase = Phase.HANDSHAKE
+            return self._handshake(turn, rest)
+        self.phase = Phase.FRESH
+        return self._take(rest, turn) if rest else AGAIN
+
+    def _handshake(self, turn: Turn, data: bytes = b"") -> Verdict:
+        try:
+            if data:
+                self.stream.unread(data)
             verdict = self.stream.handshake()
+        except BadRequest as error:  # the client speaks HTTP, and can be told
+            turn.counters.errors += 1
+            return self._reject(turn, error)
+        except ConnectionResetError:
+            return CLOSE
         except OSError as error:
+            turn.counters.errors += 1
             logger.info("%s: TLS handshake failed: %s", self.describe(), error)
-            return self._close_gently(answered=True) if self.stream.lookahead else CLOSE
+            self.outlet.turn = turn
+            return self._close_gently(answered=True)
         if verdict is not RUN:
             return verdict
         self._read, self._write = self.stream.read, self.stream.write
         self._peer.update(self.stream.peer_environ)
-        self.phase = _IDLE
+        self.phase = Phase.FRESH
         self.since = turn.now
         return AGAIN
 
@@ -246,6 +301,8 @@ class Connection:
         self._kept += kept
         self.request = request
         environ.update(self._peer)
+        if self._forwarding is not None:
+            self._forwarding.apply(environ, self._peer)
         self._environ = environ
         if not request.has_body:
             return self._ready(turn)
@@ -661,9 +718,10 @@ class Connection:
         return self._linger()
 
     def _linger(self) -> Verdict:
+        read = self.stream.read  # of TLS nothing more is of interest than its end
         try:
             for _ in range(READS_A_TURN):
-                if not self._read(BODY_READ):
+                if not read(BODY_READ):
                     return CLOSE
         except BlockingIOError:
             return WANT_READ

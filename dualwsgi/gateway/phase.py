@@ -12,6 +12,7 @@ class Phase(enum.Enum):
     """Each has its own deadline; in all but RUNNING the connection is parked and holds no stack."""
 
     FRESH = enum.auto()  # nothing has come in yet
+    PREAMBLE = enum.auto()  # a proxy has to say whom it speaks for
     HANDSHAKE = enum.auto()
     IDLE = enum.auto()  # between requests, nothing of the next has come in
     HEAD = enum.auto()  # part of a head is in
@@ -30,6 +31,7 @@ def patience(config: Config) -> dict[Phase, float]:
     """
     return {
         Phase.FRESH: config.header_timeout,
+        Phase.PREAMBLE: config.handshake_timeout,
         Phase.HANDSHAKE: config.handshake_timeout,
         Phase.IDLE: config.keep_alive,
         Phase.HEAD: config.header_timeout,

@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import Callable
 from email.utils import formatdate
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ..config import Config
 from ..http11.head import Limits
@@ -19,6 +19,9 @@ from .environ import base_environ
 from .heads import Heads, Request
 from .memory import Memory
 from .phase import patience
+
+if TYPE_CHECKING:
+    from .forwarding import Edge
 
 logger = logging.getLogger("dualwsgi")
 
@@ -80,6 +83,11 @@ class Site:
         self.log = log
         self.heads = Heads(base_environ(multiprocess=config.supervised), self.limits)
         self.plans: Memory[ResponsePlan] = Memory(1024, 1 << 20)
+        self.edge: Edge | None = None
+        if config.proxy_protocol != "off" or config.forwarded_allow_ips:
+            from .forwarding import Edge  # late: it takes a while, and most servers hear no proxy
+
+            self.edge = Edge(config)
         self.draining = False
         # Whether a plain request may get the response that was prepared for such requests.
         self.quick_answers = config.keep_alive > 0 and config.max_keepalive_requests == 0

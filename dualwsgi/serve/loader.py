@@ -25,7 +25,14 @@ from typing import Any
 
 from ..errors import ConfigError
 
-__all__ = ["ApplicationNotFound", "ApplicationNotLoaded", "NotAnApplication", "WSGIApplication", "load_app"]
+__all__ = [
+    "ApplicationNotFound",
+    "ApplicationNotLoaded",
+    "NotAnApplication",
+    "WSGIApplication",
+    "load_app",
+    "load_hook",
+]
 
 # PEP 3333's application(environ, start_response) -> iterable of bytes.
 WSGIApplication = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
@@ -72,6 +79,25 @@ def load_app(target: str, app_dir: str | os.PathLike[str] | None = None) -> WSGI
         attributes = [next((name for name in DEFAULT_NAMES if hasattr(module, name)), DEFAULT_NAMES[-1])]
         if not hasattr(module, attributes[0]):
             raise ApplicationNotFound(_no_default(module_name, module))
+    found = _look_up(module, module_name, attributes)
+    spoken = f"{module_name}:{'.'.join(attributes)}"
+    if call is not None:
+        spoken += "(...)" if call.args or call.keywords else "()"
+        found = _call_factory(spoken, found, call)
+    _require_application(spoken, found)
+    return found  # type: ignore[no-any-return]  # as far as a signature can tell, it is one
+
+
+def load_hook(target: str) -> Callable[..., Any]:
+    """Import the callable that `target`, MODULE:NAME, names.  Raises as load_app()."""
+    module_name, _, expression = target.partition(":")
+    found = _look_up(_import(module_name, os.getcwd()), module_name, expression.split("."))
+    if not callable(found):
+        raise NotAnApplication(f"{target}: it cannot be called, it is {_kind(found)}; name a callable")
+    return found  # type: ignore[no-any-return]
+
+
+def _look_up(module: ModuleType, module_name: str, attributes: list[str]) -> Any:
     found: Any = module
     for depth, name in enumerate(attributes):
         try:
@@ -79,13 +105,7 @@ def load_app(target: str, app_dir: str | os.PathLike[str] | None = None) -> WSGI
         except AttributeError:
             owner = ":".join((module_name, *filter(None, [".".join(attributes[:depth])])))
             raise ApplicationNotFound(_no_attribute(owner, found, name)) from None
-
-    spoken = f"{module_name}:{'.'.join(attributes)}"
-    if call is not None:
-        spoken += "(...)" if call.args or call.keywords else "()"
-        found = _call_factory(spoken, found, call)
-    _require_application(spoken, found)
-    return found  # type: ignore[no-any-return]  # as far as a signature can tell, it is one
+    return found
 
 
 # Reading the target

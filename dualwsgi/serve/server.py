@@ -26,8 +26,10 @@ from ..gateway.connection import Connection
 from ..gateway.site import Application, Site
 from ..seam import Backend, Door, Stream, Turn, View
 from .listener import Listener, open_listener
+from .systemd import Watchdog, notify
 
 if TYPE_CHECKING:
+    from .certificates import Certificates
     from .observe.accesslog import AccessLog
     from .observe.control import Control
     from .observe.metrics import MetricsServer
@@ -44,12 +46,15 @@ SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, 
 class _SiteDoor:
     """A listener's door as one lane or hub uses it: a Site of its own behind a shared socket."""
 
-    def __init__(self, listener: Listener, site: Site) -> None:
+    def __init__(self, listener: Listener, site: Site, certificates: Certificates | None) -> None:
         self.sock = listener.sock
         self.peer_environ = listener.peer_environ
         self._site = site
+        self._certificates = certificates
 
     def welcome(self, stream: Stream, turn: Turn) -> Connection:
+        if self._certificates is not None:
+            stream = self._certificates.lay_over(stream, turn.now)
         return Connection(self._site, stream, turn)
 
     def tick(self, now: float) -> None:
@@ -93,6 +98,7 @@ class Server:
         self.draining = False
         """It was told to stop: not ready for new clients, though it may still serve them."""
         self._backend: Backend | None = None
+        self._certificates: Certificates | None = None
         self._log: AccessLog | None = None
         self._control: Control | None = None
         self._metrics: MetricsServer | None = None
@@ -125,8 +131,14 @@ class Server:
             if self._backend is not None:
                 raise RuntimeError("the server was started before; make a new one")
             try:
+                if self.config.speaks_tls:
+                    from .certificates import Certificates  # late: importing ssl takes a while
+
+                    self._certificates = Certificates(self.config)
                 for address in () if self._bound else self.config.addresses:
-                    self._listeners.append(open_listener(address, self.config.backlog))
+                    self._listeners.append(open_listener(address, self.config))
+                for listener in self._listeners:
+                    listener.secure = self.config.speaks_tls
                 self._open_log()
                 self._backend = _make_backend(self.config)
                 if self.config.metrics_bind:
@@ -147,11 +159,14 @@ class Server:
     def _make_doors(self) -> Sequence[Door]:
         sites = [Site(self._watched_app, self.config, self._log) for _ in self._listeners]
         self._sites += sites
-        return [_SiteDoor(listener, site) for listener, site in zip(self._listeners, sites, strict=True)]
+        return [
+            _SiteDoor(listener, site, self._certificates)
+            for listener, site in zip(self._listeners, sites, strict=True)
+        ]
 
     @property
     def addresses(self) -> list[str]:
-        """Where it listens, as URLs: "http://127.0.0.1:8000", "unix:/run/app.sock"."""
+        """Where it listens, as URLs: "http://127.0.0.1:8000", "https://[::1]:443", "unix:/run/app.sock"."""
         return [listener.url for listener in self._listeners]
 
     @property
@@ -327,8 +342,12 @@ class Server:
         try:
             if ready is not None:
                 ready()
-            if not self._stop_wanted:
-                self._stop_latch.acquire()
+            notify("READY=1")
+            watchdog = Watchdog(self.backend.poke)
+            while not self._stop_wanted:
+                watchdog.beat()
+                self._stop_latch.acquire(timeout=-1 if watchdog.patience is None else watchdog.patience)
+            notify("STOPPING=1")
             if self.config.drain_delay and self._signalled:
                 self._delay_drain()
             self.stop()

@@ -34,6 +34,7 @@ from .identity import Identity, PidFile, find_identity, set_title
 from .listener import Listener, open_listener
 from .server import DRAIN_WINDOW
 from .signals import SignalQueue
+from .systemd import Watchdog, notify
 from .upgrade import Upgrade, inherit
 
 __all__ = ["Supervisor"]
@@ -83,6 +84,8 @@ class Supervisor:
         self._announced = False
         self._pid_file: PidFile | None = None
         self._upgrade: Upgrade | None = None
+        # It is this loop that sees to workers that are stuck, so it is this loop that must turn.
+        self._watchdog = Watchdog(_at_once)
         self.draining = False
 
     # Living
@@ -124,7 +127,8 @@ class Supervisor:
         """Waits for something to happen, and sees to it."""
         signals, fleet = self._signals, self._fleet
         assert signals is not None
-        patience = min(fleet.tend(), max(0.0, self._drain_at - monotonic()))
+        patience = min(fleet.tend(), max(0.0, self._drain_at - monotonic()), self._watchdog.patience or inf)
+        self._watchdog.beat()
         poll = select.poll()
         poll.register(signals, select.POLLIN)
         listening = {p.channel.fileno(): p for p in fleet.processes.values() if not p.channel.closed}
@@ -161,6 +165,7 @@ class Supervisor:
             self._pid_file.write()
         if self._announce is not None:
             self._announce()
+        notify("READY=1")
         if elder is not None:
             elder.say("ready")
             elder.close()
@@ -189,7 +194,7 @@ class Supervisor:
                     at_hand.remove(known)
                     listeners.append(known)
                 else:
-                    opened.append(open_listener(address, config.backlog))
+                    opened.append(open_listener(address, config))
                     listeners.append((text, opened[-1]))
             _prepare_log(config, identity)
         except BaseException:
@@ -199,6 +204,8 @@ class Supervisor:
         self._before = (self._number, self.config, self._listeners) if self._number else None
         self._retired += [listener for _, listener in at_hand]
         self._listeners = listeners
+        for _, listener in listeners:
+            listener.secure = config.speaks_tls
         self.config = config
         self._number = next(self._numbers)
         descriptors = tuple((text, listener.sock.fileno()) for text, listener in listeners)
@@ -265,6 +272,7 @@ class Supervisor:
     # Stopping
 
     def _begin_drain(self, delay: float) -> None:
+        notify("STOPPING=1")
         self.draining = True
         if delay:
             for worker in self._fleet.workers:
@@ -310,6 +318,7 @@ class Supervisor:
             logger.error("the upgrade has failed, and nothing has changed: the new supervisor %s", outcome)
             return
         logger.info("process %d has taken over; leaving", upgrade.pid)
+        notify(f"MAINPID={upgrade.pid}")  # from us, since systemd may not listen to others
         for _, listener in self._listeners:
             listener.disown()
         self._drain_all()
@@ -372,6 +381,10 @@ class Supervisor:
                 for worker in sorted(self._fleet.workers, key=lambda worker: (worker.place, worker.ticket))
             ],
         }
+
+
+def _at_once(act: Callable[[], object]) -> None:
+    act()
 
 
 def _prepare_log(config: Config, identity: Identity) -> None:

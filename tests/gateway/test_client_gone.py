@@ -25,6 +25,7 @@ class Logged:
         return [line.split('" ')[1].split(" ")[0] for line in self.path.read_text().splitlines()]
 
 
+@pytest.mark.usefixtures("clear_or_tls")
 @pytest.mark.parametrize(
     "sent",
     [
@@ -62,6 +63,7 @@ def test_a_client_that_leaves_before_its_request_is_whole_makes_no_call(
     assert calls == [1]
 
 
+@pytest.mark.usefixtures("clear_or_tls")
 def test_a_client_that_is_reset_during_the_call_is_logged_as_499(
     serve: Serve, gate: Gate, tmp_path: Path
 ) -> None:
@@ -100,6 +102,7 @@ def test_a_list_for_a_client_that_is_gone_is_logged_as_499(serve: Serve, gate: G
     assert Logged(served, tmp_path / "log").statuses() == ["499"]
 
 
+@pytest.mark.usefixtures("clear_or_tls")
 @pytest.mark.parametrize("declared", [True, False])
 def test_close_is_called_when_the_client_leaves_in_the_middle(
     serve: Serve, tmp_path: Path, declared: bool
@@ -125,6 +128,7 @@ def test_close_is_called_when_the_client_leaves_in_the_middle(
     assert closed == [1]
 
 
+@pytest.mark.usefixtures("clear_or_tls")
 def test_a_client_that_leaves_a_large_list_unread_is_logged_as_499(serve: Serve, tmp_path: Path) -> None:
     served = serve(answering(lambda: [b"x" * 20_000_000]), access_log=str(tmp_path / "log"))
     client = served.client(window=4096).send(request())
@@ -134,6 +138,7 @@ def test_a_client_that_leaves_a_large_list_unread_is_logged_as_499(serve: Serve,
     assert Logged(served, tmp_path / "log").statuses() == ["499"]
 
 
+@pytest.mark.usefixtures("clear_or_tls")
 def test_a_client_that_leaves_a_file_unread_is_logged_and_the_file_closed(
     serve: Serve, tmp_path: Path
 ) -> None:
@@ -178,6 +183,7 @@ def test_write_raises_once_the_client_is_gone(serve: Serve, gate: Gate) -> None:
     assert isinstance(errors[0], ConnectionError)
 
 
+@pytest.mark.usefixtures("clear_or_tls")
 @pytest.mark.parametrize("how", ["reset", "close"])
 @pytest.mark.parametrize("catch", [False, True])
 def test_a_client_that_leaves_while_its_body_is_read_raises_there(

@@ -84,6 +84,7 @@ def test_a_body_may_take_long_as_long_as_it_goes_on(serve: Serve) -> None:
     assert client.response().body == b"POST / xxxxxxxxxx"
 
 
+@pytest.mark.usefixtures("clear_or_tls")
 def test_a_stalled_body_raises_in_the_application(serve: Serve) -> None:
     errors: list[BaseException] = []
 
@@ -137,6 +138,7 @@ def test_a_call_that_takes_long_is_not_ended_by_any_deadline(serve: Serve, gate:
     assert client.response().status == 200
 
 
+@pytest.mark.usefixtures("clear_or_tls")
 @pytest.mark.parametrize("content", ["whole", "generated", "written", "file"])
 def test_a_client_that_stops_reading_is_let_go(serve: Serve, tmp_path: Any, content: str) -> None:
     piece = b"x" * 1_000_000
@@ -189,6 +191,7 @@ class Closing:
         self.closed.append(1)
 
 
+@pytest.mark.usefixtures("clear_or_tls")
 def test_a_slow_reader_that_goes_on_reading_gets_all(serve: Serve) -> None:
     content = b"x" * 3_000_000
     client = serve(answering(lambda: [content]), write_timeout=SHORT).client(window=65536)
@@ -204,6 +207,7 @@ def test_a_slow_reader_that_goes_on_reading_gets_all(serve: Serve) -> None:
     assert client.send(request("HEAD")).response("HEAD").status == 200
 
 
+@pytest.mark.usefixtures("clear_or_tls")
 @pytest.mark.parametrize("sent", [b"bad\r\n\r\n", LONG_BODY.replace(b"100000", b"99999999999")])
 def test_a_connection_does_not_linger_longer_than_it_may(serve: Serve, sent: bytes) -> None:
     served = serve(answering(), linger_timeout=SHORT)

@@ -88,6 +88,7 @@ SOURCES: dict[str, tuple[Callable[[Path], Any], bytes, str]] = {
 }
 
 
+@pytest.mark.usefixtures("clear_or_tls")
 @pytest.mark.parametrize(("make", "content", "framing"), [pytest.param(*c, id=n) for n, c in SOURCES.items()])
 @pytest.mark.parametrize("version", ["1.1", "1.0"])
 def test_a_file_is_sent_whole_and_closed(
@@ -164,6 +165,7 @@ def test_a_longer_declared_length_ends_the_connection_for_other_sources(serve: S
     eventually(app.all_closed)
 
 
+@pytest.mark.usefixtures("clear_or_tls")
 def test_a_file_that_shrinks_while_it_is_sent_ends_the_connection(
     serve: Serve, tmp_path: Path, said: Said
 ) -> None:
@@ -179,6 +181,7 @@ def test_a_file_that_shrinks_while_it_is_sent_ends_the_connection(
     eventually(app.all_closed)
 
 
+@pytest.mark.usefixtures("clear_or_tls")
 def test_a_large_file_reaches_a_slow_reader_and_the_connection_goes_on(serve: Serve, tmp_path: Path) -> None:
     path = tmp_path / "large"
     path.write_bytes(CONTENT * 4)
@@ -189,6 +192,7 @@ def test_a_large_file_reaches_a_slow_reader_and_the_connection_goes_on(serve: Se
     eventually(app.all_closed)
 
 
+@pytest.mark.usefixtures("clear_or_tls")
 def test_pipelined_files_follow_each_other(serve: Serve, path: Path) -> None:
     client = serve(Files(lambda: open(path, "rb"))).client().send(request() * 4 + request("GET", "/", CLOSE))
     assert [answer.body for answer in client.last_responses()] == [CONTENT] * 5

@@ -408,6 +408,7 @@ def test_a_body_that_breaks_after_the_head_ends_the_connection(serve: Serve) -> 
     assert calls == ["/"]
 
 
+@pytest.mark.usefixtures("clear_or_tls")
 @pytest.mark.parametrize("size", [100, 100_000])
 @pytest.mark.parametrize("framing", ["sized", "chunked"])
 def test_a_short_body_is_never_taken_for_a_whole_one(serve: Serve, size: int, framing: str) -> None:

@@ -36,6 +36,7 @@ def mixed(number: int) -> tuple[bytes, bytes]:
     return kinds[number % len(kinds)]
 
 
+@pytest.mark.usefixtures("clear_or_tls")
 @pytest.mark.parametrize("count", [25, 1000])
 def test_pipelined_requests_with_and_without_bodies_are_kept_apart(serve: Serve, count: int) -> None:
     client = serve(echo).client()
@@ -99,6 +100,7 @@ def test_a_pipelined_request_waits_for_the_answer_before_it(serve: Serve, gate: 
     assert [answer.body for answer in client.responses(2)] == [b"GET /slow ", b"GET /quick "]
 
 
+@pytest.mark.usefixtures("clear_or_tls")
 def test_a_connection_whose_client_left_with_its_request_is_closed_at_once(serve: Serve) -> None:
     served = serve(echo)
     client = served.client()
@@ -107,6 +109,7 @@ def test_a_connection_whose_client_left_with_its_request_is_closed_at_once(serve
     assert client.ending() == "eof"
 
 
+@pytest.mark.usefixtures("clear_or_tls")
 def test_a_half_closed_client_still_gets_its_answers(serve: Serve, gate: Gate) -> None:
     def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
         gate.wait()

@@ -97,6 +97,13 @@ RULES: Mapping[str, Rule] = {
     "default_proc_name": none("gunicorn's own"),
     "initgroups": none("a user's supplementary groups are always taken on"),
     # HTTP
+    "proxy_protocol": becomes(
+        "proxy_protocol",
+        "only trusted peers send it: see proxy_allow_ips",
+        lambda value: {True: "auto", False: "off", "true": "auto", "false": "off"}.get(value, value),
+    ),
+    "secure_scheme_headers": none("X-Forwarded-Proto is understood from forwarded_allow_ips, and Forwarded"),
+    "ssl_version": none("TLS 1.2 and 1.3 are spoken; ssl_version = TLSv1.3 allows that alone"),
     "suppress_ragged_eofs": none("an end of TLS that is not said is told as one"),
     "do_handshake_on_connect": none("handshakes are parked, with a deadline: handshake_timeout"),
     "permit_obsolete_folding": none("refused: two parsers read it in two ways (RFC 9112 section 5.2)"),

@@ -101,7 +101,10 @@ RULES: Mapping[str, Rule] = {
     "uid": becomes("user", convert=_last),
     "gid": becomes("group", convert=_last),
     "umask": becomes("umask", convert=_last),
-    "chmod-socket": none("the umask of the process decides"),
+    "chmod-socket": becomes(
+        "unix_socket_perms", convert=lambda value: "666" if value == "true" else _last(value)
+    ),
+    "chown-socket": becomes("unix_socket_owner", convert=_last),
     "pidfile": becomes("pidfile", convert=_last),
     "procname": becomes("proc_name", convert=_last),
     "daemonize": none("let systemd or a container hold the process"),
