@@ -137,6 +137,10 @@ def check_plan(plan: Plan) -> None:
     """Tries settings and application without serving.  Raises ConfigError."""
     settle(plan.config)
     make_server(plan)
+    if plan.config.speaks_tls:
+        from dualwsgi.serve.certificates import Certificates
+
+        Certificates(plan.config)
     print(f"dualwsgi: {plan.target} can be served; settings: {plan.told_by}", file=sys.stderr)
 
 

@@ -42,6 +42,13 @@ def test_check_loads_the_application_and_serves_nothing(invoke: Invoke, tmp_path
     (tmp_path / "hello.py").write_text("import no_such_module\n")
 
 
+def test_check_reads_the_certificates(invoke: Invoke, tmp_path: Path, server: Any) -> None:
+    write(tmp_path, 'app = "hello:app"\ncertfile = "/no/such.pem"\n')
+    done = invoke("run", "--check")
+    assert done.exit_code == 2
+    assert "certfile: cannot read '/no/such.pem': No such file or directory; give" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
@@ -200,22 +201,31 @@ def test_a_revoked_certificate_is_refused(serve: Serve, tmp_path: Path, kit: Any
 
 def shown(served: Served, name: str | None) -> str:
     """The common name of the certificate that the server shows."""
-    context = nameless()
-    context.verify_mode = ssl.CERT_NONE
-    with Client(served.address, tls=context, name=name) as client:
-        octets = client.sock.tls.getpeercert(binary_form=True)  # type: ignore[union-attr]
-    pem = ssl.DER_cert_to_PEM_cert(octets)
-    command = ["openssl", "x509", "-noout", "-subject", "-nameopt", "RFC2253"]
-    done = subprocess.run(command, input=pem.encode(), capture_output=True, check=True)
-    return done.stdout.decode().strip().removeprefix("subject=CN=")
+    with Client(served.address, tls=nameless(), name=name) as client:
+        certificate = client.sock.tls.getpeercert()  # type: ignore[union-attr]
+    return next(value for part in certificate["subject"] for kind, value in part if kind == "commonName")
 
 
-def test_the_name_that_is_asked_for_chooses_the_certificate(serve: Serve, tmp_path: Path) -> None:
-    by = pki.authority()
-    exact = pki.issue("exact", "/CN=exact", "DNS:www.example.test", by=by, where=tmp_path)
-    wild = pki.issue("wild", "/CN=wild", "DNS:*.example.test", "DNS:example.org", by=by, where=tmp_path)
-    named = pki.issue("named", "/CN=old.example.net", by=by, where=tmp_path)  # without alternative names
-    served = serve(answering(), over="tls", certfile=(pki.server(), exact, wild, named))
+@functools.cache
+def sites() -> list[str]:
+    """Certificates for an exact name, for a wildcard, and without alternative names."""
+    return [
+        pki.issue("exact", "/CN=exact", "DNS:www.example.test", by=pki.authority()),
+        pki.issue("wild", "/CN=wild", "DNS:*.example.test", "DNS:example.org", by=pki.authority()),
+        pki.issue("named", "/CN=old.example.net", by=pki.authority()),
+    ]
+
+
+@functools.cache
+def rsa() -> str:
+    """The like of pki.server() with a key of the other kind."""
+    return pki.issue(
+        "rsa", "/CN=localhost", "DNS:localhost", "IP:127.0.0.1", "IP:::1", by=pki.authority(), key="rsa"
+    )
+
+
+def test_the_name_that_is_asked_for_chooses_the_certificate(serve: Serve) -> None:
+    served = serve(answering(), over="tls", certfile=(pki.server(), *sites()))
     for name, subject in [
         ("www.example.test", "exact"),
         ("WWW.Example.Test", "exact"),
@@ -238,18 +248,8 @@ def test_a_wildcard_is_found_by_its_rest() -> None:
     assert find_context("x", {"*.": context}) is context
 
 
-def test_two_kinds_of_key_for_one_name_are_both_offered(serve: Serve, tmp_path: Path) -> None:
-    rsa = pki.issue(
-        "rsa",
-        "/CN=localhost",
-        "DNS:localhost",
-        "IP:127.0.0.1",
-        "IP:::1",
-        by=pki.authority(),
-        key="rsa",
-        where=tmp_path,
-    )
-    served = serve(answering(), over="tls", certfile=(pki.server(), rsa))
+def test_two_kinds_of_key_for_one_name_are_both_offered(serve: Serve) -> None:
+    served = serve(answering(), over="tls", certfile=(pki.server(), rsa()))
     assert "HTTP/1.1 200" in s_client(served, "-tls1_2", "-cipher", "ECDHE-ECDSA-AES128-GCM-SHA256")
     assert "HTTP/1.1 200" in s_client(served, "-tls1_2", "-cipher", "ECDHE-RSA-AES128-GCM-SHA256")
 
@@ -262,13 +262,13 @@ def test_a_changed_certificate_is_served_without_a_restart(
 ) -> None:
     monkeypatch.setattr("dualwsgi.serve.certificates.LOOK_INTERVAL", 0.0)
     path = tmp_path / "site.pem"
-    first = pki.issue("first", "/CN=first", "DNS:localhost", where=tmp_path)
-    second = pki.issue("second", "/CN=second", "DNS:localhost", where=tmp_path)
+    first, second = (
+        pki.issue(name, f"/CN={name}", "DNS:localhost", by=pki.authority(), where=tmp_path)
+        for name in ("first", "second")
+    )
     os.replace(first, path)
     served = serve(answering(), over="tls", certfile=(str(path),))
-    context = nameless()
-    context.verify_mode = ssl.CERT_NONE
-    before = served.client(tls=context)
+    before = served.client()
     assert before.send(request()).response().status == 200
     assert shown(served, "localhost") == "first"
     path.write_text("half a certifi")
