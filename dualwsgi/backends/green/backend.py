@@ -75,7 +75,7 @@ class GreenBackend:
         self._queue_timeout = queue_timeout
         self._chore_interval = min(1.0, max(shortest / 4, 0.005))
         self._parked: dict[int, Parked] = {}
-        self._missed: set[int] = set()
+        self._missed: dict[int, int] = {}  # events by the descriptors of connections that were running
         self._waiters: dict[int, Waiter] = {}
         self._queue: deque[Parked] = deque()
         self._running: dict[Any, Parked] = {}  # calls that wait, or have waited, by their greenlets
@@ -232,7 +232,7 @@ class GreenBackend:
         """Something has happened to a connection."""
         conn = self._parked.get(fd)
         if conn is None:
-            self._missed.add(fd)
+            self._missed[fd] = self._missed.get(fd, 0) | events
             waiter = self._waiters.get(fd)
             if waiter is not None:
                 waiter.resume()
@@ -274,10 +274,10 @@ class GreenBackend:
         self._running[worker] = conn
         return WANT_READ
 
-    def _again(self, fd: int) -> None:
+    def _again(self, fd: int, events: int) -> None:
         """An event that was not in time, or that nobody has to wait for."""
         if fd in self._parked:
-            self._on_event(fd, 0)
+            self._on_event(fd, events)
 
     def _follow(self, conn: Parked, verdict: Verdict) -> None:
         """What a parked connection wants, other than to be read again."""
@@ -292,7 +292,7 @@ class GreenBackend:
             else:
                 self._follow(conn, conn.refuse(self._turn, "too busy; try again"))
         elif verdict is AGAIN:
-            self._hub.call_soon(self._again, conn.fd)
+            self._hub.call_soon(self._again, conn.fd, 0)
         elif verdict is CLOSE:
             del self._parked[conn.fd]
             self._close(conn)
@@ -300,7 +300,7 @@ class GreenBackend:
 
     def _close(self, conn: Parked) -> None:
         self._hub.unregister(conn.fd)
-        self._missed.discard(conn.fd)
+        self._missed.pop(conn.fd, None)
         conn.close()
 
     def _accept(self, acceptor: Acceptor, fd: int, events: int) -> int:
@@ -309,7 +309,7 @@ class GreenBackend:
         turn.now = now = monotonic()
         count = 0
         for count, conn in enumerate(acceptor.accept(turn), 1):  # noqa: B007  # the last is the count
-            self._missed.discard(conn.fd)
+            self._missed.pop(conn.fd, None)
             self._parked[conn.fd] = conn
             # Being writable, it has its first event at once, and by then often its request.
             self._hub.register(conn.fd, EDGES, self._on_event)
@@ -422,10 +422,10 @@ class GreenBackend:
             self._close(conn)
             return
         self._parked[fd] = conn
-        if verdict is AGAIN or verdict is STREAM or fd in self._missed:
+        events = self._missed.pop(fd, None)
+        if verdict is AGAIN or verdict is STREAM or events is not None:
             # Not here: only the hub's greenlet may start a call.
-            self._missed.discard(fd)
-            self._hub.call_soon(self._again, fd)
+            self._hub.call_soon(self._again, fd, events or 0)
 
 
 def _request_of(frame: FrameType) -> str | None:

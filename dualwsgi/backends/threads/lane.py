@@ -20,8 +20,7 @@ Who may touch what, when
 
   Lost edges.  An event for a descriptor that is not parked (a follower has it) is noted in
   `_missed`, and `_parked` is looked at again; a follower puts the connection into `_parked`, and
-  looks at `_missed` after.  Whatever the order, one of the two sees the other; if both do, there is
-  one read more.
+  looks at `_missed` after.  Whatever the order, one of the two sees the other, and takes the note.
 
   The lead.  While the leader runs a call, its token holds that connection.  Leader and watchdog
   both take it out with list.pop, which only one of them can: if it is the leader, nothing has
@@ -141,8 +140,8 @@ class Lane:
 
         # The leader's
         self._parked: dict[int, Parked] = {}
-        self._missed: set[int] = set()
-        self._again: deque[int] = deque()  # descriptors whose connections can go on without an event
+        self._missed: dict[int, int] = {}  # events by descriptor
+        self._again: deque[tuple[int, int]] = deque()  # what stands for events that do not come (again)
         self._batch: Iterator[tuple[int, int]] = iter(())
         self._orders: deque[Callable[[Turn], None]] = deque()
         self._resting: list[Acceptor] = []  # listeners that are off the set for a moment
@@ -297,7 +296,7 @@ class Lane:
             for fd, events in self._batch:
                 conn = parked.get(fd)
                 if conn is None:
-                    self._take_other(fd, turn)
+                    self._take_other(fd, events, turn)
                     continue
                 if events > READY:
                     conn.hung_up()
@@ -325,7 +324,7 @@ class Lane:
             if self._watch_sleeps and batch:
                 self._rouse_watchdog()
             while self._again:
-                batch.append((self._again.popleft(), 0))
+                batch.append(self._again.popleft())
             self._batch = iter(batch)
             if now >= self._next_chores:
                 self._do_chores(turn)
@@ -361,14 +360,14 @@ class Lane:
             del self._parked[conn.fd]
             conn.close()
         elif verdict is AGAIN:
-            self._again.append(conn.fd)
+            self._again.append((conn.fd, 0))
         elif verdict is RUN:
             self._hand_over((conn, conn.request.line.route or self._route_of(conn)), turn)
         elif verdict is STREAM:
             self._hand_over((conn, None), turn)
         # WANT_READ and WANT_WRITE: it is parked, and every edge is watched.
 
-    def _take_other(self, fd: int, turn: Turn) -> None:
+    def _take_other(self, fd: int, events: int, turn: Turn) -> None:
         """An event that is not for a parked connection."""
         if fd in self._acceptors:
             self._accept(self._acceptors[fd], turn)
@@ -376,16 +375,15 @@ class Lane:
             while self._orders:
                 self._orders.popleft()(turn)
         else:
-            self._missed.add(fd)
+            self._missed[fd] = self._missed.get(fd, 0) | events
             if fd in self._parked:
-                self._missed.discard(fd)
-                self._again.append(fd)
+                self._recall(fd)
 
     def _accept(self, acceptor: Acceptor, turn: Turn) -> int:
         """Takes in what waits at a door, a turn's worth at most; how many."""
         count = 0
         for count, conn in enumerate(acceptor.accept(turn), 1):  # noqa: B007  # the last is the count
-            self._missed.discard(conn.fd)
+            self._missed.pop(conn.fd, None)
             self._parked[conn.fd] = conn
             # Being writable, it has its first event at once, and by then often its request.
             self._epoll.register(conn.fd, EDGES)
@@ -604,13 +602,20 @@ class Lane:
                 self._queue.append((conn, None))
             return
         self._parked[fd] = conn
-        nudge = verdict is AGAIN
-        if fd in self._missed:
-            self._missed.discard(fd)
-            nudge = True
-        if nudge:
-            self._again.append(fd)
+        recalled = self._recall(fd)
+        if verdict is AGAIN and not recalled:
+            self._again.append((fd, 0))
+            recalled = True
+        if recalled:
             self._ring()
+
+    def _recall(self, fd: int) -> bool:
+        """Has a parked connection told of the events that it has missed; whether there were any."""
+        events = self._missed.pop(fd, None)
+        if events is None:
+            return False
+        self._again.append((fd, events))
+        return True
 
     def _worth_staying(self, conn: Parked, route: Route) -> bool:
         return (
