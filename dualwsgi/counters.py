@@ -19,7 +19,7 @@ from functools import cache
 from time import monotonic, sleep
 from typing import Any, Final, NamedTuple, Protocol
 
-FOLD_AT: Final = 6 * 512
+FOLD_AT: Final = 7 * 512
 """Facts that are noted before their owner folds them."""
 
 RECENT: Final = 32
@@ -56,10 +56,11 @@ class Line(Protocol):
     def route_name(self) -> str: ...
 
 
-FACTS: Final = 6
+FACTS: Final = 7
 """Of a request that has ended, in this order: its line (None if it was no request), what its connection
-says to environ, its status, octets of content, how long it took, and when it ended (monotonic seconds).
-They stand in one flat list: a tuple of each would be one more thing for the garbage collector to watch."""
+says to environ, its status, octets of content, how long it took, when it ended (monotonic seconds), and
+octets that went out for it and are not in `bytes_sent` yet.  They stand in one flat list: a tuple of each
+would be one more thing for the garbage collector to watch."""
 
 
 class Past(NamedTuple):
@@ -100,14 +101,16 @@ class Histogram:
         self.seconds += seconds
 
     def note_all(self, lengths: list[float]) -> Iterable[int]:
-        """Notes all of them, at a tenth of the cost of one by one; says which buckets they fell in."""
+        """Notes all of them, at a tenth of the cost of one by one; says which buckets they fell in,
+        the last one at least."""
         counts = self.counts
         octets = array("d", lengths).tobytes()
         upper, lower = octets[_UPPER::8], octets[_LOWER::8]
         if upper.count(0x3F) == len(upper):  # 31 microseconds to 2 seconds: one octet tells the bucket
-            found: Iterable[int] = [0x3F00 | octet for octet in set(lower)]
-            for bucket in found:
-                counts[bucket] = counts.get(bucket, 0) + lower.count(bucket & 0xFF)
+            octets_seen = Counter(lower)
+            for octet, count in octets_seen.items():
+                counts[0x3F00 | octet] += count  # a Counter has 0 for what it lacks
+            found: Iterable[int] = [0x3F00 | max(octets_seen)]
         else:
             found = _buckets(lengths)
             counts.update(found)
@@ -194,6 +197,7 @@ class Counters:
 
     __slots__ = (
         *OWN,
+        "_bytes_folded",
         "_folding",
         "_last",
         "classes",
@@ -220,6 +224,7 @@ class Counters:
         # Whoever holds the token folds.  It is no lock because patching can make locks wait in a hub,
         # and because an owner who finds it taken has better things to do than to wait.
         self._folding = [True]
+        self._bytes_folded = 0
         self.classes = [0] * 6  # ended requests by the first digit of their status
         self.routes: dict[str, RouteFigures] = {}
         self._last: list[Any] = []  # FACTS of the last RECENT requests
@@ -262,6 +267,7 @@ class Counters:
             return
         lines, statuses = done[0::FACTS], done[2::FACTS]
         lengths = done[4::FACTS]
+        self._bytes_folded += sum(done[6::FACTS])
         line, status, count = lines[0], statuses[0], len(lines)
         if lines.count(line) == count and statuses.count(status) == count:
             self.classes[status // 100] += count
@@ -276,7 +282,7 @@ class Counters:
         if count <= RECENT:
             for at in range(count):
                 self._weigh(_past(done, at))
-        elif len(self.slowest) < SLOWEST or self._may_be_slow(max(buckets), done[-1]):
+        elif len(self.slowest) < SLOWEST or self._may_be_slow(max(buckets), done[-2]):
             self._weigh(_past(done, lengths.index(max(lengths))))
 
     def _add_groups(self, groups: Mapping[tuple[Any, int, int], int]) -> None:
@@ -342,6 +348,7 @@ class Counters:
     def _add(self, other: Counters) -> None:
         for name in self.OWN:
             setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.bytes_sent += other._bytes_folded
         self.classes = [a + b for a, b in zip(self.classes, other.classes, strict=True)]
         self.waits.add(other.waits)
         for name, figures in other.routes.items():
@@ -363,7 +370,7 @@ def _seconds(past: Past) -> float:
 
 
 def _past(facts: list[Any], number: int) -> Past:
-    line, connection, status, size, seconds, ended = facts[number * FACTS : (number + 1) * FACTS]
+    line, connection, status, size, seconds, ended, _ = facts[number * FACTS : (number + 1) * FACTS]
     return Past(ended, seconds, line, connection.get("REMOTE_ADDR") or "", status, size)
 
 

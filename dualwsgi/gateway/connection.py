@@ -418,10 +418,9 @@ class Connection:
             turn.counters.bytes_sent += sent
             return self._settle(exchange)
         counters = turn.counters
-        counters.bytes_sent += sent
         now = monotonic()
         done = counters.done
-        done += (self.request.line, self._peer, plan.code, len(content), now - self.since, now)
+        done += (self.request.line, self._peer, plan.code, len(content), now - self.since, now, sent)
         if len(done) >= FOLD_AT:
             counters.fold()
         if site.log is not None:
@@ -557,7 +556,7 @@ class Connection:
         seconds = now - self.since
         counters = self.outlet.turn.counters
         line = request.line if request is not None else None
-        counters.done += (line, self._peer, int(status[:3]), size, seconds, now)
+        counters.done += (line, self._peer, int(status[:3]), size, seconds, now, 0)
         if len(counters.done) >= FOLD_AT:
             counters.fold()
         log = self.site.log

@@ -196,7 +196,8 @@ class GreenBackend:
                 calls.append(Call(conn, thread, None))
         queued, parked = list(self._queue), list(self._parked.values())
         at_work = {call.conn for call in calls}
-        parked = [each for each in parked if each not in at_work]
+        if at_work:
+            parked = [each for each in parked if each not in at_work]
         return View(calls, queued, parked, self._limit, len(self._pool), self._lag)
 
     def _on_the_hub(self, thread: int) -> Parked | None:

@@ -266,7 +266,9 @@ class Lane:
             queued = [job[0] for job in (*self._quick_queue, *self._queue)]
             idle = len(self._idle)
         at_work = {call.conn for call in calls}
-        parked = [conn for conn in list(self._parked.values()) if conn not in at_work]
+        parked = list(self._parked.values())
+        if at_work:
+            parked = [conn for conn in parked if conn not in at_work]
         return View(calls, queued, parked, self._limit, idle, self._lag)
 
     def _order(self, act: Callable[[Turn], None]) -> None:
