@@ -249,9 +249,10 @@ class Control:
                 raise _Refused(str(error)) from None
         for name, value in wanted.items():
             if name == "log_level":
-                # The attribute, not setLevel(), which takes a lock that a hub's greenlet may hold.
+                # By hand what setLevel() does, which takes a lock that a hub's greenlet may hold.
                 logger.level = getattr(logging, value.upper())
-                logger.manager._clear_cache()  # type: ignore[attr-defined]
+                for other in (logger, *list(logging.Logger.manager.loggerDict.values())):
+                    getattr(other, "_cache", {}).clear()
             else:
                 self._server.set_limit(value)
         return wanted
