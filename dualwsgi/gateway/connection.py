@@ -781,6 +781,11 @@ class Connection:
         self._read = self._write = _closed
         self.stream.close()
 
+    @property
+    def peer(self) -> str:
+        """The address of whoever is at the other end, as far as proxies are trusted to say."""
+        return self._peer.get("REMOTE_ADDR") or "-"
+
     def describe(self) -> str:
         """Peer and request, for a log line; holds no control characters."""
         peer = self._peer.get("REMOTE_ADDR") or "-"

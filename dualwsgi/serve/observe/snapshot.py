@@ -122,7 +122,7 @@ def _phase_name(conn: Parked) -> str:
     return phase.name.lower()
 
 
-_QUIET: Final = frozenset({"fresh", "idle", "linger", "closed", "handshake"})
+_QUIET: Final = frozenset({"fresh", "preamble", "handshake", "idle", "linger", "closed"})
 """Phases of connections that hold no request; an idle one may be just about to run a known head."""
 
 
@@ -143,7 +143,7 @@ def _describe(conn: Parked, phase: str, now: float, pid: int, call: Call | None 
     line = None
     if phase != "head":  # then `request` is still the one before
         line = getattr(getattr(conn, "request", None), "line", None)
-    peer = conn.stream.peer_environ.get("REMOTE_ADDR") or "-"
+    peer = getattr(conn, "peer", "-")
     return {
         "id": f"{pid}.{conn.fd}",
         "phase": phase,
