@@ -155,6 +155,8 @@ class ChunkedBody:
         if len(line) > self._limits.chunk_line:
             raise BadRequest(400, "chunk line too long")
         match = grammar.CHUNK_LINE.fullmatch(line)
+        if match is None and self._limits.tolerance.chunk_extensions:
+            match = grammar.CHUNK_LINE.fullmatch(line.partition(";")[0].rstrip(" \t"))
         if match is None:
             raise BadRequest(400, "malformed chunk line")
         size = int(match[1], 16)

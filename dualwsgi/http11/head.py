@@ -24,6 +24,26 @@ HEAD_END: Final = b"\r\n\r\n"
 
 
 @dataclass(frozen=True, slots=True)
+class Tolerance:
+    """What a site that has old clients lets pass, each against the letter of a rule.
+
+    `no_host`: HTTP/1.1 without Host (RFC 9112 section 3.2).  `http_10_chunked`, `http_10_expect`: what
+    HTTP/1.0 does not know.  `chunked_with_length`: Transfer-Encoding wins over a Content-Length beside
+    it (section 6.1; two readings of such a request smuggle others past a proxy).
+    `chunk_extensions`: a chunk extension may hold any octet but CR and LF.
+    """
+
+    no_host: bool = False
+    http_10_chunked: bool = False
+    http_10_expect: bool = False
+    chunked_with_length: bool = False
+    chunk_extensions: bool = False
+
+
+STRICT: Final = Tolerance()
+
+
+@dataclass(frozen=True, slots=True)
 class Limits:
     """What one request may take.  All counts of octets unless said; `body` 0 means no limit."""
 
@@ -34,6 +54,7 @@ class Limits:
     body: int = 1 << 30
     chunk_line: int = 4096
     trailers: int = 8192
+    tolerance: Tolerance = STRICT
 
 
 # A segment of a path that is an argument rather than a name: it holds a digit or is long.
@@ -331,7 +352,7 @@ def _judge(
     """What the fields that speak of the message say together."""
     host = spoken.get("host")
     if host is None:
-        if version >= HTTP_11:
+        if version >= HTTP_11 and not limits.tolerance.no_host:
             raise BadRequest(400, "no Host field")
     elif not grammar.HOST.fullmatch(host):
         raise BadRequest(400, "malformed Host field")
@@ -341,7 +362,7 @@ def _judge(
     if "content-length" in spoken:
         fields.length = _content_length(spoken, limits)
     if "transfer-encoding" in spoken:
-        fields.chunked = _chunked(spoken, version)
+        fields.chunked = _chunked(spoken, version, limits.tolerance)
     if "connection" in spoken:
         options = [option.lower() for option in grammar.list_members(spoken["connection"])]
         if "close" in options:
@@ -350,8 +371,10 @@ def _judge(
             fields.keep_alive = True
         if "upgrade" in options and version >= HTTP_11:
             fields.upgrade = spoken.get("upgrade")
+    if fields.chunked and "content-length" in spoken:
+        fields.keep_alive = False  # tolerated, but nothing may follow it (RFC 9112 section 6.1)
     # RFC 9110 section 10.1.1: the field means nothing in HTTP/1.0.
-    if "expect" in spoken and version >= HTTP_11:
+    if "expect" in spoken and (version >= HTTP_11 or limits.tolerance.http_10_expect):
         expected = {member.lower() for member in grammar.list_members(spoken["expect"])}
         if expected - {"100-continue"}:
             raise BadRequest(417, "unknown expectation")
@@ -359,8 +382,10 @@ def _judge(
     return fields
 
 
-def _content_length(spoken: dict[str, str], limits: Limits) -> int:
+def _content_length(spoken: dict[str, str], limits: Limits) -> int | None:
     if "transfer-encoding" in spoken:
+        if limits.tolerance.chunked_with_length:
+            return None
         # RFC 9112 section 6.1: a server MAY reject it, and two readings of it smuggle requests.
         raise BadRequest(400, "Content-Length together with Transfer-Encoding")
     text = spoken["content-length"]
@@ -374,9 +399,9 @@ def _content_length(spoken: dict[str, str], limits: Limits) -> int:
     return length
 
 
-def _chunked(spoken: dict[str, str], version: tuple[int, int]) -> bool:
+def _chunked(spoken: dict[str, str], version: tuple[int, int], tolerance: Tolerance) -> bool:
     """RFC 9112 sections 6.1 and 7: chunked, once and last, is the only coding served."""
-    if version < HTTP_11:
+    if version < HTTP_11 and not tolerance.http_10_chunked:
         raise BadRequest(400, "Transfer-Encoding in HTTP/1.0")
     value = spoken["transfer-encoding"].lower()
     if value == "chunked":

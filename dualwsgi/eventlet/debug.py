@@ -1,0 +1,109 @@
+"""eventlet.debug: what the hub tells of itself."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from .ground import ground
+
+__all__ = [
+    "format_hub_listeners",
+    "format_hub_timers",
+    "hub_blocking_detection",
+    "hub_exceptions",
+    "hub_listener_stacks",
+    "hub_prevent_multiple_readers",
+    "hub_timer_stacks",
+    "spew",
+    "tpool_exceptions",
+    "unspew",
+]
+
+
+def hub_exceptions(state: bool = True) -> None:
+    """Whether what nobody catches in a greenlet or thread is printed to standard error (default: yes)."""
+    ground.print_exceptions(state)
+
+
+def tpool_exceptions(state: bool = False) -> None:
+    """Whether what is raised in the pool of native threads is printed, besides being raised."""
+    from . import tpool
+
+    tpool.QUIET = not state
+
+
+def hub_prevent_multiple_readers(state: bool = True) -> None:
+    """Two greenlets may always wait for one descriptor here; kept for those who call it."""
+    ground.prevent_multiple_readers(state)
+
+
+def hub_listener_stacks(state: bool = False) -> None:
+    """Nothing: which greenlet waits where is told by format_hub_listeners."""
+
+
+def hub_timer_stacks(state: bool = False) -> None:
+    """Nothing; see hub_listener_stacks."""
+
+
+def hub_blocking_detection(state: bool = False, resolution: float = 1) -> None:
+    """Raises RuntimeError in whoever has kept the hub for `resolution` seconds, by SIGALRM."""
+    ground.blocking_detection(state, resolution)
+
+
+def format_hub_listeners() -> str:
+    """Which descriptors are waited for."""
+    from .hubs import get_hub
+
+    hub = get_hub()
+    lines = ["READERS:", *map(repr, hub.get_readers()), "WRITERS:", *map(repr, hub.get_writers()), ""]
+    return "\n".join(lines)
+
+
+def format_hub_timers() -> str:
+    """How many timers are pending."""
+    from .hubs import get_hub
+
+    return f"TIMERS: {get_hub().get_timers_count()}\n"
+
+
+class Spew:
+    """A trace function that prints every line that runs."""
+
+    def __init__(self, trace_names: Any = None, show_values: bool = True) -> None:
+        self.trace_names = trace_names
+        self.show_values = show_values
+
+    def __call__(self, frame: Any, event: str, arg: Any) -> Any:
+        if event == "line":
+            name = frame.f_globals.get("__name__", "[unknown]")
+            if self.trace_names is None or name in self.trace_names:
+                import linecache
+
+                path = frame.f_code.co_filename
+                line = linecache.getline(path, frame.f_lineno).rstrip() or "(unknown code)"
+                print(f"{name}:{frame.f_lineno}: {line}")
+                if self.show_values:
+                    self._show(frame, line)
+        return self
+
+    def _show(self, frame: Any, line: str) -> None:
+        import re
+
+        found = []
+        for word in re.split(r"\W+", line):
+            if word in frame.f_locals and word not in found:
+                found.append(word)
+        text = " ".join(f"{word}={frame.f_locals[word]!r}" for word in found)
+        if text:
+            print(f"\t{text}")
+
+
+def spew(trace_names: Any = None, show_values: bool = False) -> None:
+    """Prints every line that runs from now on, in the modules of these names."""
+    sys.settrace(Spew(trace_names, show_values))
+
+
+def unspew() -> None:
+    """Ends spew()."""
+    sys.settrace(None)

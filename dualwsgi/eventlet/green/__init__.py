@@ -1,0 +1,1 @@
+"""eventlet.green: modules of the standard library that wait as the chosen backend waits."""

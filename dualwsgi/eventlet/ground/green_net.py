@@ -1,0 +1,140 @@
+"""Green sockets under eventlet's names: instances take attributes, and a reset reads as an end."""
+
+from __future__ import annotations
+
+import socket as _socket
+import ssl as _ssl
+from typing import Any
+
+from dualwsgi.green.socket import GreenMethods, conduct
+from dualwsgi.green.ssl import GreenSSLMethods
+
+__all__ = ["SSLSocket", "create", "socket"]
+
+
+class socket(GreenMethods):
+    """A socket.socket that waits in the hub, and takes attributes."""
+
+    _green: Any
+
+    def __init__(
+        self,
+        family: Any = -1,
+        type: Any = -1,
+        proto: Any = -1,
+        fileno: Any = None,
+        *,
+        set_nonblocking: bool = True,
+    ) -> None:
+        if isinstance(family, _socket.socket):  # GreenSocket(a_socket): the descriptor is its, and ours
+            other = family
+            timeout = other.gettimeout()
+            super().__init__(other.family, other.type, other.proto, other.fileno())
+            self._given = other
+            conduct(self).timeout = timeout
+            return
+        super().__init__(family, type, proto, fileno)
+
+    @property
+    def _sock(self) -> socket:
+        """eventlet's sockets wrap another; these are it."""
+        return self
+
+    @property
+    def fd(self) -> socket:
+        return self
+
+    def accept(self) -> tuple[_socket.socket, Any]:
+        plain, address = GreenMethods.accept(self)
+        timeout = plain.gettimeout()
+        new = socket(plain.family, plain.type, plain.proto, plain.detach())
+        new.settimeout(timeout)
+        return new, address
+
+    def dup(self) -> socket:
+        new = socket(self.family, self.type, self.proto, _socket.dup(self.fileno()))
+        new.settimeout(self.gettimeout())
+        return new
+
+    def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
+        try:
+            return GreenMethods.recv(self, bufsize, flags)
+        except ConnectionResetError:
+            return b""
+
+    def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
+        try:
+            return GreenMethods.recv_into(self, buffer, nbytes, flags)
+        except ConnectionResetError:
+            return 0
+
+
+class SSLSocket(GreenSSLMethods, _ssl.SSLSocket, GreenMethods):  # type: ignore[misc]
+    """An SSLSocket that waits in the hub; what it accepts is not negotiated yet."""
+
+    def accept(self) -> tuple[Any, Any]:
+        plain, address = GreenMethods.accept(self)
+        timeout = plain.gettimeout()
+        new = create(
+            self.context,
+            plain,
+            server_side=True,
+            do_handshake_on_connect=False,
+            suppress_ragged_eofs=self.suppress_ragged_eofs,
+        )
+        new.settimeout(timeout)
+        return new, address
+
+    def dup(self) -> Any:
+        raise NotImplementedError("Can't dup() a TLS socket")
+
+
+def create(context: _ssl.SSLContext, sock: Any, **kwargs: Any) -> Any:
+    """`context.wrap_socket(sock, ...)` with a socket of this file's as the result."""
+    return SSLSocket._create(sock, context=context, **kwargs)  # type: ignore[attr-defined]
+
+
+def functions() -> dict[str, Any]:
+    """The functions of the socket module that may wait, or make sockets."""
+    from dualwsgi.green import dns
+
+    names = ("getaddrinfo", "gethostbyname", "gethostbyname_ex", "gethostbyaddr", "getnameinfo", "getfqdn")
+    found: dict[str, Any] = {name: getattr(dns, name) for name in names}
+    found.update(
+        fromfd=_fromfd, socketpair=_socketpair, create_connection=_create_connection, GreenSocket=socket
+    )
+    return found
+
+
+def _fromfd(fd: int, family: int, type: int, proto: int = 0) -> socket:
+    return socket(family, type, proto, _socket.dup(fd))
+
+
+def _socketpair(
+    family: int | None = None, type: int = _socket.SOCK_STREAM, proto: int = 0
+) -> tuple[socket, socket]:
+    family = _socket.AF_UNIX if family is None else family
+    first, second = _socket.socketpair(family, type, proto)
+    return socket(family, type, proto, first.detach()), socket(family, type, proto, second.detach())
+
+
+_DEFAULT: Any = _socket._GLOBAL_DEFAULT_TIMEOUT  # type: ignore[attr-defined]
+
+
+def _create_connection(
+    address: tuple[str, int], timeout: Any = _DEFAULT, source_address: Any = None, **kwargs: Any
+) -> socket:
+    from dualwsgi.green.socket import create_connection
+
+    plain = create_connection(address, timeout, source_address)
+    kept = plain.gettimeout()
+    new = socket(plain.family, plain.type, plain.proto, plain.detach())
+    new.settimeout(kept)
+    return new
+
+
+def pipe_class() -> Any:
+    """What opens a descriptor as a file."""
+    from dualwsgi.green import os
+
+    return os.fdopen
