@@ -5,8 +5,9 @@
 
     wsgi.server(eventlet.listen(("", 8090)), app)
 
-DUALWSGI_BACKEND=green (the default here) or threads chooses what runs below.  What differs from
-eventlet's own, and why, is in docs/eventlet.md.
+DUALWSGI_BACKEND=green (the default here) or threads chooses what runs below.  `install()` makes
+`import eventlet` in other people's programs find these modules.  What differs from eventlet's own,
+and why, is in docs/eventlet.md.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ _HOMES = {
         *("GreenThread", "getcurrent", "kill", "sleep", "spawn"),
         *("spawn_after", "spawn_after_local", "spawn_n"),
     ),
+    "installing": ("install",),
+    "patcher": ("import_patched", "monkey_patch"),
     "queue": ("LightQueue", "Queue"),
     "semaphore": ("BoundedSemaphore", "CappedSemaphore", "Semaphore"),
     "timeout": ("Timeout", "is_timeout", "with_timeout", "wrap_is_timeout"),
@@ -36,7 +39,7 @@ _HOME = {name: home for home, names in _HOMES.items() for name in names}
 _MODULES = frozenset(
     {
         *("convenience", "corolocal", "debug", "event", "green", "greenio", "greenpool", "greenthread"),
-        *("hubs", "queue", "semaphore", "support", "timeout", "tpool", "wsgi"),
+        *("hubs", "patcher", "pools", "queue", "semaphore", "support", "timeout", "tpool", "wsgi"),
     }
 )
 __all__ = sorted({*_HOME, *_MODULES, "BACKEND"})  # noqa: PLE0605 - a list, made of what stands above

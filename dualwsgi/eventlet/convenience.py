@@ -43,29 +43,38 @@ def listen(
     reuse_addr: bool = True,
     reuse_port: bool | None = None,
 ) -> Any:
-    """A socket that listens on `addr`: (host, port), or a path with AF_UNIX."""
+    """A socket that listens on `addr`: (host, port), or a path with AF_UNIX.
+
+    As eventlet does, it sets SO_REUSEPORT where there is one, unless `reuse_port` is False.
+    """
     sock = net.socket(family, _socket.SOCK_STREAM)
     try:
         if reuse_addr and sys.platform[:3] != "win":
             sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
-        if family in (_socket.AF_INET, _socket.AF_INET6) and addr[1] == 0:
-            if reuse_port:
+        if family in (_socket.AF_INET, _socket.AF_INET6):
+            if reuse_port and addr[1] == 0:
                 warnings.warn(
                     "listen on random port (0) with SO_REUSEPORT is dangerous. Double check your intent.",
                     ReuseRandomPortWarning,
                     stacklevel=3,
                 )
-        elif reuse_port:
-            if hasattr(_socket, "SO_REUSEPORT"):
-                sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEPORT, 1)
-            else:
-                warnings.warn("this system has no SO_REUSEPORT", ReusePortUnavailableWarning, stacklevel=3)
+            if reuse_port is None or reuse_port:
+                _share_port(sock, bool(reuse_port))
         sock.bind(addr)
         sock.listen(backlog)
     except BaseException:
         sock.close()
         raise
     return sock
+
+
+def _share_port(sock: Any, was_asked_for: bool) -> None:
+    """SO_REUSEPORT, which eventlet sets unless it is told not to."""
+    try:
+        sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEPORT, 1)
+    except (OSError, AttributeError):
+        if was_asked_for:
+            warnings.warn("SO_REUSEPORT cannot be set here", ReusePortUnavailableWarning, stacklevel=4)
 
 
 class StopServe(Exception):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import linecache
+import re
 import sys
 from typing import Any
 
@@ -34,7 +36,7 @@ def tpool_exceptions(state: bool = False) -> None:
 
 
 def hub_prevent_multiple_readers(state: bool = True) -> None:
-    """Two greenlets may always wait for one descriptor here; kept for those who call it."""
+    """Whether a second greenlet that waits to read, or to write, one socket gets RuntimeError."""
     ground.prevent_multiple_readers(state)
 
 
@@ -75,28 +77,28 @@ class Spew:
         self.show_values = show_values
 
     def __call__(self, frame: Any, event: str, arg: Any) -> Any:
-        if event == "line":
+        if event != "line":
+            return self
+        if "__file__" in frame.f_globals:
             name = frame.f_globals.get("__name__", "[unknown]")
-            if self.trace_names is None or name in self.trace_names:
-                import linecache
-
-                path = frame.f_code.co_filename
-                line = linecache.getline(path, frame.f_lineno).rstrip() or "(unknown code)"
-                print(f"{name}:{frame.f_lineno}: {line}")
-                if self.show_values:
-                    self._show(frame, line)
+            line = linecache.getline(frame.f_code.co_filename, frame.f_lineno).rstrip()
+        else:
+            name, line = "[unknown]", ""
+        if self.trace_names is None or name in self.trace_names:
+            print(f"{name}:{frame.f_lineno}: {line or f'VM instruction #{frame.f_lasti}'}")
+            if self.show_values:
+                self._show(frame, line)
         return self
 
     def _show(self, frame: Any, line: str) -> None:
-        import re
-
-        found = []
+        found: dict[str, Any] = {}
         for word in re.split(r"\W+", line):
-            if word in frame.f_locals and word not in found:
-                found.append(word)
-        text = " ".join(f"{word}={frame.f_locals[word]!r}" for word in found)
-        if text:
-            print(f"\t{text}")
+            if word in frame.f_locals:
+                found[word] = frame.f_locals[word]
+            elif word in frame.f_globals:
+                found[word] = frame.f_globals[word]
+        if found:
+            print("\t" + " ".join(f"{word}={value!r}" for word, value in found.items()))
 
 
 def spew(trace_names: Any = None, show_values: bool = False) -> None:

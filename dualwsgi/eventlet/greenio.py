@@ -8,7 +8,7 @@ from typing import Any
 from .ground.net import net
 from .serving.stream import shut_down as shutdown_safe
 
-__all__ = ["SOCKET_BLOCKING", "SOCKET_CLOSED", "GreenSocket", "set_nonblocking", "shutdown_safe"]
+__all__ = ["SOCKET_BLOCKING", "SOCKET_CLOSED", "GreenPipe", "GreenSocket", "set_nonblocking", "shutdown_safe"]
 
 GreenSocket: Any = net.socket
 _fileobject: Any = _socket.SocketIO
@@ -30,7 +30,10 @@ def set_nonblocking(fd: Any) -> None:
     os.set_blocking(fd if isinstance(fd, int) else fd.fileno(), False)
 
 
-def __getattr__(name: str) -> Any:
-    if name == "GreenPipe":
-        return net.pipe_class()
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+def GreenPipe(f: Any, mode: str = "r", bufsize: int = -1) -> Any:
+    """A file over a pipe's descriptor, or over a duplicate of another file's; or a file by its name."""
+    import os
+
+    if isinstance(f, str):
+        return open(f, mode, bufsize)
+    return net.open_pipe(f if isinstance(f, int) else os.dup(f.fileno()), mode, bufsize)

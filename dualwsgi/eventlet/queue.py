@@ -136,7 +136,7 @@ class LightQueue:
                 putter = _Putter(item, ground.new_waiter())
                 self.putters.append(putter)
         if taken is not None:
-            taken.wake()
+            ground.wake(taken)
             if self.maxsize == 0 and block:
                 ground.give_way()
             return
@@ -226,7 +226,7 @@ class LightQueue:
 
 def _wake(waiters: list[Any]) -> None:
     for waiter in waiters:
-        waiter.wake()
+        ground.wake(waiter)
 
 
 class Queue(LightQueue):

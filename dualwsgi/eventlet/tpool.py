@@ -52,7 +52,10 @@ class Proxy:
     def __getattr__(self, attr_name: str) -> Any:
         value = getattr(self._obj, attr_name)
         if not callable(value):
-            return value
+            wraps = attr_name in self._autowrap_names or (
+                self._autowrap and isinstance(value, self._autowrap)
+            )
+            return self._wrapped(value) if wraps else value
         return _Method(self, attr_name, value)
 
     def _wrapped(self, result: Any) -> Any:

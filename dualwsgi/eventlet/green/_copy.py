@@ -1,9 +1,40 @@
-"""Filling a module with the names of another, under its own."""
+"""Making modules of the standard library anew, over what waits as the chosen backend waits.
+
+A copy is the standard module's own code, run once more while green modules stand in for those that it
+imports.  On threads the standard modules wait as they should, and are taken as they are.
+"""
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
+
+from ..ground import IS_GREEN
+
+HERE = __name__.rpartition(".")[0]
+
+# What a copy may import, by the name it imports it by, and what it gets.
+STAND_INS = {
+    "socket": "socket",
+    "ssl": "ssl",
+    "select": "select",
+    "selectors": "selectors",
+    "time": "time",
+    "os": "os",
+    "_thread": "thread",
+    "threading": "threading",
+    "queue": "Queue",
+    "subprocess": "subprocess",
+    "socketserver": "SocketServer",
+    "http.client": "http.client",
+    "http.server": "http.server",
+    "urllib.request": "urllib.request",
+}
 
 
 def fill(names: dict[str, Any], module: ModuleType) -> None:
@@ -13,3 +44,55 @@ def fill(names: dict[str, Any], module: ModuleType) -> None:
             names.setdefault(name, value)
     if "__all__" in vars(module):
         names.setdefault("__all__", list(module.__all__))
+
+
+@contextmanager
+def standing_in(modules: dict[str, Any], afresh: tuple[str, ...] = ()) -> Iterator[None]:
+    """Has importing find these modules, and make the `afresh` ones anew, until the end of the block."""
+    kept = {name: sys.modules.get(name) for name in (*modules, *afresh)}
+    for name in afresh:
+        sys.modules.pop(name, None)
+    sys.modules.update(modules)
+    parents = _in_parents(modules)
+    try:
+        yield
+    finally:
+        for parent, attribute, value in parents:
+            setattr(parent, attribute, value)
+        for name, module in kept.items():
+            if module is None:
+                sys.modules.pop(name, None)
+            else:
+                sys.modules[name] = module
+
+
+def _in_parents(modules: dict[str, Any]) -> list[tuple[Any, str, Any]]:
+    """`from http import client` asks the package: it is told, too.  Returns what to set back."""
+    changed = []
+    for name, module in modules.items():
+        package, _, attribute = name.rpartition(".")
+        parent = sys.modules.get(package)
+        if package and parent is not None and hasattr(parent, attribute):
+            changed.append((parent, attribute, getattr(parent, attribute)))
+            setattr(parent, attribute, module)
+    return changed
+
+
+def stand_ins(*names: str) -> dict[str, Any]:
+    """The green modules that stand in for those of these names."""
+    return {name: importlib.import_module(f"{HERE}.{STAND_INS[name]}") for name in names}
+
+
+def copy(names: dict[str, Any], standard: str, *beneath: str) -> None:
+    """Fills a module with a copy of the `standard` one over the green ones `beneath` it."""
+    if not IS_GREEN:
+        fill(names, importlib.import_module(standard))
+        return
+    modules = stand_ins(*beneath)
+    spec = importlib.util.find_spec(standard)
+    assert spec is not None
+    assert spec.loader is not None
+    made = importlib.util.module_from_spec(spec)
+    with standing_in({**modules, standard: made}):
+        spec.loader.exec_module(made)
+    fill(names, made)

@@ -50,9 +50,18 @@ def new_waiter() -> Waiter:
     return Waiter(green.get_hub())
 
 
+def wake(waiter: Waiter) -> None:
+    """Ends a wait: in the hub itself at once, so that what a callback gives is taken when it returns."""
+    if getcurrent() is waiter.hub.greenlet and waiter.greenlet is not None:
+        waiter.resume()
+    else:
+        waiter.wake()
+
+
 def sleep(seconds: float = 0) -> None:
     """Lets the others run for `seconds`; 0 lets each that is ready run once."""
-    green.get_hub()
+    if getcurrent() is green.get_hub().greenlet and seconds <= 0:
+        return  # a callback, which cannot wait
     _sleep(seconds if seconds > 0 else 0)
 
 
@@ -65,6 +74,9 @@ class Timeout(_Timeout):
     """Raised in the current greenlet when `seconds` have passed; see dualwsgi.green.Timeout."""
 
     is_timeout = True
+
+    def __init__(self, seconds: float | None = None, exception: Any = None) -> None:
+        super().__init__(seconds, None if exception is True else exception)
 
 
 # Greenlets
@@ -136,9 +148,14 @@ class GreenThread(green.GreenThread):
                 fn(self, *args, **kwargs)
             except BaseException as another:
                 self.hub.failed(fn, another)
+        if isinstance(error, KeyboardInterrupt | SystemExit):
+            # The main greenlet gets it before it runs again, as if it had passed through the hub.
+            self.hub._ready.appendleft((self.hub._throw_into_main, (error,)))
+            self._error = None
         # Like eventlet: told, although somebody may wait for it and be told as well.
         self._watched = isinstance(error, GreenletExit)
         super()._finish()
+        self._error = error
 
     def link(self, fn: Callable[..., object], *args: Any, **kwargs: Any) -> None:
         """Calls fn(self, *args, **kwargs) when it has ended; at once if it has."""
@@ -273,6 +290,7 @@ class HubView:
         self.call_soon = hub.call_soon
         self.debug_exceptions = True
         self.debug_blocking = False
+        self._aborted_in = -1
 
     @property
     def greenlet(self) -> Any:
@@ -280,7 +298,8 @@ class HubView:
 
     @property
     def running(self) -> bool:
-        return not self.hub.closed
+        """Whether the loop has turned since abort()."""
+        return self.hub.turn != self._aborted_in
 
     def switch(self) -> Any:
         """Waits until somebody switches to the caller, or throws into it."""
@@ -329,7 +348,8 @@ class HubView:
         traceback.print_exception(*exc_info)
 
     def abort(self, wait: bool = False) -> None:
-        """eventlet ends its loop by this; here it ends with its thread."""
+        """eventlet's loop ends by this until somebody waits; here it turns no more until then."""
+        self._aborted_in = self.hub.turn
 
 
 class HubTimer:
@@ -340,20 +360,27 @@ class HubTimer:
         self._owner = owner
         self.called = False
         self.seconds = seconds
-        self._timer = hub.call_later(max(seconds, 0), self)
+        self._timer: Timer | None = None
+        if seconds > 0:
+            self._timer = hub.call_later(seconds, self)
+        else:
+            hub.call_soon(self)  # before those who become ready after it
 
     def __call__(self) -> None:
+        if self.called:
+            return
         self.called = True
         if self._owner is None or not self._owner.dead:
             self._call()
 
     @property
     def pending(self) -> bool:
-        return self._timer.pending
+        return not self.called
 
     def cancel(self) -> None:
         self.called = True
-        self._timer.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
 
 
 _views: dict[int, HubView] = {}
@@ -379,8 +406,18 @@ def print_exceptions(state: bool) -> None:
     hub_view().debug_exceptions = state
 
 
+_sole_waiters = True
+
+
+def sole_waiters() -> bool:
+    """Whether a second greenlet that waits to read, or to write, one socket is refused."""
+    return _sole_waiters
+
+
 def prevent_multiple_readers(state: bool) -> None:
-    """Several greenlets may always wait for one descriptor."""
+    """Whether that is so."""
+    global _sole_waiters
+    _sole_waiters = state
 
 
 def wait_fd(fd: int, write: bool, timeout: float | None) -> bool:

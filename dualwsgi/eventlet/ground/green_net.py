@@ -7,9 +7,32 @@ import ssl as _ssl
 from typing import Any
 
 from dualwsgi.green.socket import GreenMethods, conduct
+from dualwsgi.green.socket import _Conduct as _PlainConduct
 from dualwsgi.green.ssl import GreenSSLMethods
 
+from .green import sole_waiters
+
 __all__ = ["SSLSocket", "create", "socket"]
+
+
+class _Conduct(_PlainConduct):
+    """One reader and one writer at a time, as eventlet has it, unless it is told otherwise."""
+
+    __slots__ = ()
+
+    def wait(self, sock: Any, write: bool, deadline: float | None) -> None:
+        watch = self.watch
+        if (
+            watch is not None
+            and sole_waiters()
+            and any(waiter.greenlet is not None for waiter in (watch.writers if write else watch.readers))
+        ):
+            what = "write" if write else "read"
+            raise RuntimeError(
+                f"Second simultaneous {what} on fileno {sock.fileno()} detected: two greenlets would get"
+                " parts of one stream. If that is meant: debug.hub_prevent_multiple_readers(False)"
+            )
+        super().wait(sock, write, deadline)
 
 
 class socket(GreenMethods):
@@ -34,6 +57,7 @@ class socket(GreenMethods):
             conduct(self).timeout = timeout
             return
         super().__init__(family, type, proto, fileno)
+        self._green = _Conduct(conduct(self).timeout)
 
     @property
     def _sock(self) -> socket:
@@ -133,8 +157,59 @@ def _create_connection(
     return new
 
 
-def pipe_class() -> Any:
-    """What opens a descriptor as a file."""
+def open_pipe(fd: int, mode: str, bufsize: int) -> Any:
+    """A descriptor as a file."""
     from dualwsgi.green import os
 
-    return os.fdopen
+    return os.fdopen(fd, mode, bufsize)
+
+
+def parts(module: str) -> dict[str, Any]:
+    """What of a standard module waits in the hub here."""
+    from dualwsgi.green import os, select, threading
+    from dualwsgi.green.sync import Lock, RLock
+
+    from .green import sleep
+
+    names: dict[str, tuple[Any, tuple[str, ...]]] = {
+        "os": (
+            os,
+            ("read", "write", "close", "fdopen", "wait", "wait3", "wait4", "waitpid", "waitid", "system"),
+        ),
+        "select": (select, ("select", "poll", "epoll")),
+    }
+    if module in names:
+        home, wanted = names[module]
+        found = {name: getattr(home, name) for name in wanted}
+        return found | ({"get_fileno": get_fileno} if module == "select" else {})
+    if module == "time":
+        return {"sleep": sleep}
+    if module == "_thread":
+        return {
+            **dict.fromkeys(("allocate_lock", "allocate", "LockType", "lock"), Lock),
+            "RLock": RLock,
+            "get_ident": threading.get_ident,
+            "start_new_thread": threading.start_new_thread,
+            "start_new": threading.start_new_thread,
+            "_local": _local(),
+            "_set_sentinel": threading.set_sentinel,
+            "start_joinable_thread": threading.start_joinable_thread,
+            "_ThreadHandle": threading.ThreadHandle,
+            "_make_thread_handle": threading.make_thread_handle,
+            "_get_main_thread_ident": threading.get_ident,
+        }
+    return {"Lock": Lock, "local": _local()} if module == "threading" else {}
+
+
+def get_fileno(thing: Any) -> int:
+    """The descriptor of `thing`, or itself."""
+    number = thing.fileno() if hasattr(thing, "fileno") else thing
+    if not isinstance(number, int):
+        raise TypeError(f"Expected int or long, got {type(number)}")
+    return number
+
+
+def _local() -> Any:
+    from dualwsgi.green import local
+
+    return local

@@ -26,7 +26,7 @@ from contextlib import suppress
 from threading import local
 from time import monotonic
 from types import SimpleNamespace, TracebackType
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 __all__ = [
     "GreenThread",
@@ -212,6 +212,11 @@ class Waiter:
 new_waiter = Waiter
 
 
+def wake(waiter: Waiter) -> None:
+    """Ends a wait."""
+    waiter.wake()
+
+
 def sleep(seconds: float = 0) -> None:
     """Waits `seconds`; 0 lets another thread run."""
     if seconds <= 0:
@@ -276,11 +281,11 @@ class Timeout(BaseException):
     def __init__(
         self,
         seconds: float | None = None,
-        exception: BaseException | type[BaseException] | Literal[False] | None = None,
+        exception: BaseException | type[BaseException] | bool | None = None,
     ) -> None:
         super().__init__(seconds)
         self.seconds = seconds
-        self.exception = exception
+        self.exception = None if exception is True else exception
         self.due = 0.0
         self._strand: Strand | None = None
         self.start()

@@ -151,8 +151,13 @@ def _create_connection(*args: Any, **kwargs: Any) -> socket:
     return _ours(_socket.create_connection(*args, **kwargs))
 
 
-def pipe_class() -> Any:
-    """What opens a descriptor as a file."""
+def open_pipe(fd: int, mode: str, bufsize: int) -> Any:
+    """A descriptor as a file."""
     import os
 
-    return os.fdopen
+    return os.fdopen(fd, mode, bufsize)
+
+
+def parts(module: str) -> dict[str, Any]:
+    """What of a standard module is replaced: nothing."""
+    return {}

@@ -32,7 +32,7 @@ def trampoline(
     read: bool | None = None,
     write: bool | None = None,
     timeout: float | None = None,
-    timeout_exc: Any = TimeoutError,
+    timeout_exc: Any = ground.Timeout,
     mark_as_closed: Any = None,
 ) -> None:
     """Waits until `fd`, a descriptor or what has one, is readable or writable; raises `timeout_exc`

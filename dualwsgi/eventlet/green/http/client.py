@@ -1,0 +1,7 @@
+"""eventlet.green.http.client: the module http.client, waiting as the backend waits."""
+
+from __future__ import annotations
+
+from .._copy import copy
+
+copy(globals(), "http.client", "socket", "ssl")

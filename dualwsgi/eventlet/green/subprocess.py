@@ -1,0 +1,7 @@
+"""eventlet.green.subprocess: the module subprocess, waiting as the backend waits."""
+
+from __future__ import annotations
+
+from ._copy import copy
+
+copy(globals(), "subprocess", "os", "select", "selectors", "time", "threading")
