@@ -38,8 +38,19 @@ _HOMES = {
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 _MODULES = frozenset(
     {
-        *("convenience", "corolocal", "debug", "event", "green", "greenio", "greenpool", "greenthread"),
-        *("hubs", "patcher", "pools", "queue", "semaphore", "support", "timeout", "tpool", "wsgi"),
+        *(
+            "backdoor",
+            "convenience",
+            "corolocal",
+            "debug",
+            "event",
+            "green",
+            "greenio",
+            "greenpool",
+            "greenthread",
+        ),
+        *("hubs", "patcher", "pools", "queue", "semaphore", "support", "timeout", "tpool"),
+        *("websocket", "wsgi"),
     }
 )
 __all__ = sorted({*_HOME, *_MODULES, "BACKEND"})  # noqa: PLE0605 - a list, made of what stands above

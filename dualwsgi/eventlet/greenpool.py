@@ -58,12 +58,12 @@ class GreenPool:
         current = ground.getcurrent()
         if self.sem.locked() and current in self.coroutines_running:
             # Waiting for a place could be waiting for oneself.
-            thread = ground.unstarted(function, *args, **kwargs)
+            thread = ground.unstarted(function, args, kwargs)
             ground.run_inline(thread)
             return thread
         self.sem.acquire()
         try:
-            thread = ground.unstarted(function, *args, **kwargs)
+            thread = ground.unstarted(function, args, kwargs)
             self._enter(thread)
             thread.link(self._spawn_done)
             thread.start()
@@ -80,7 +80,7 @@ class GreenPool:
             return
         self.sem.acquire()
         try:
-            thread = ground.unstarted(self._call, function, args, kwargs)
+            thread = ground.unstarted(self._call, (function, args, kwargs), {})
             self._enter(thread)
             thread.link(self._spawn_done)
             thread.start()

@@ -173,28 +173,34 @@ class GreenThread(green.GreenThread):
         cancel(self, *throw)
 
 
-def spawn(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> GreenThread:
-    """Runs fn(*args, **kwargs) in a greenlet of its own, when the caller next waits."""
-    thread = GreenThread(fn, *args, **kwargs)
+def unstarted(func: Callable[..., Any], args: Any, kwargs: Any) -> GreenThread:
+    """A GreenThread that is not started: start() does that."""
+    # Its own parameters have names, too, which may be among those of the call.
+    return GreenThread(partial(func, *args, **kwargs)) if kwargs else GreenThread(func, *args)
+
+
+def spawn(func: Callable[..., Any], *args: Any, **kwargs: Any) -> GreenThread:
+    """Runs func(*args, **kwargs) in a greenlet of its own, when the caller next waits."""
+    thread = unstarted(func, args, kwargs)
     thread.start()
     return thread
 
 
-def spawn_n(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+def spawn_n(func: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """As spawn(), without a result to wait for."""
-    thread = _Simple(fn, args, kwargs)
+    thread = _Simple(func, args, kwargs)
     thread.start()
     return thread
 
 
-def spawn_after(seconds: float, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> GreenThread:
+def spawn_after(seconds: float, func: Callable[..., Any], *args: Any, **kwargs: Any) -> GreenThread:
     """As spawn(), when `seconds` have passed."""
-    thread = GreenThread(fn, *args, **kwargs)
+    thread = unstarted(func, args, kwargs)
     thread.start_later(seconds)
     return thread
 
 
-def spawn_after_local(seconds: float, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> GreenThread:
+def spawn_after_local(seconds: float, func: Callable[..., Any], *args: Any, **kwargs: Any) -> GreenThread:
     """As spawn_after(), unless the calling greenlet has ended by then."""
     caller = getcurrent()
 
@@ -204,7 +210,7 @@ def spawn_after_local(seconds: float, fn: Callable[..., Any], *args: Any, **kwar
         else:
             thread._begin()
 
-    thread = GreenThread(fn, *args, **kwargs)
+    thread = unstarted(func, args, kwargs)
     hub = green.get_hub()
     hub.greenlets.add(thread)
     thread._timer = hub.call_later(seconds, begin)
@@ -262,9 +268,6 @@ def _exception(throw: Throw) -> BaseException:
 
 
 # For pools and queues
-
-unstarted = GreenThread
-"""A GreenThread that is not started: start() does that."""
 
 
 def run_inline(thread: GreenThread) -> None:

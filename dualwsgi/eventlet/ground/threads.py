@@ -23,6 +23,7 @@ import traceback
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from threading import local
 from time import monotonic
 from types import SimpleNamespace, TracebackType
@@ -504,9 +505,15 @@ class GreenThread(Strand):
         return True
 
 
-def spawn(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> GreenThread:
-    """Runs fn(*args, **kwargs) in a thread of its own."""
-    thread = GreenThread(fn, *args, **kwargs)
+def unstarted(func: Callable[..., Any], args: Any, kwargs: Any) -> GreenThread:
+    """A GreenThread that is not started: start() does that."""
+    # Its own parameters have names, too, which may be among those of the call.
+    return GreenThread(partial(func, *args, **kwargs)) if kwargs else GreenThread(func, *args)
+
+
+def spawn(func: Callable[..., Any], *args: Any, **kwargs: Any) -> GreenThread:
+    """Runs func(*args, **kwargs) in a thread of its own."""
+    thread = unstarted(func, args, kwargs)
     thread.start()
     return thread
 
@@ -514,16 +521,16 @@ def spawn(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> GreenThread:
 spawn_n = spawn
 
 
-def spawn_after(seconds: float, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> GreenThread:
+def spawn_after(seconds: float, func: Callable[..., Any], *args: Any, **kwargs: Any) -> GreenThread:
     """As spawn(), when `seconds` have passed."""
-    thread = GreenThread(fn, *args, **kwargs)
+    thread = unstarted(func, args, kwargs)
     thread.start_later(seconds)
     return thread
 
 
-def spawn_after_local(seconds: float, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> GreenThread:
+def spawn_after_local(seconds: float, func: Callable[..., Any], *args: Any, **kwargs: Any) -> GreenThread:
     """As spawn_after(), unless the calling thread has ended by then."""
-    thread = GreenThread(fn, *args, **kwargs)
+    thread = unstarted(func, args, kwargs)
     thread.start_later(seconds, getcurrent())
     return thread
 
@@ -575,9 +582,6 @@ def _exception(throw: Any) -> BaseException:
 def _report(error: BaseException) -> None:
     if _print_exceptions and sys.stderr is not None:
         traceback.print_exception(error, file=sys.stderr)
-
-
-unstarted = GreenThread
 
 
 def run_inline(thread: GreenThread) -> None:
