@@ -18,7 +18,7 @@ from ...gateway.exchange import Exchange
 from ...gateway.heads import Request
 from ...gateway.phase import Phase
 from ...seam import Turn, Verdict
-from ...serve.observe.accesslog import escaped
+from ...serve.observe.logformat import escaped
 from .input import AnnexeBody, Input
 from .response import AnnexeExchange, capitalized, encode_header_line
 from .stream import SocketStream

@@ -22,7 +22,7 @@ from ...gateway.environ import Environ, environ_key, percent_decode
 from ...gateway.heads import Request
 from ...http11 import head as http11
 from ...http11.response import REASONS, server_answer
-from ...serve.observe.accesslog import escaped
+from ...serve.observe.logformat import escaped
 from .connection import AnnexeConnection
 from .files import HeadFile, OutFile
 from .stream import SocketStream, shut_down
