@@ -152,7 +152,7 @@ class AnnexeConnection(Connection):
 
     # The end of a request
 
-    def _log(self, status: str, content_sent: int) -> None:
+    def _note(self, request: Request | None, status: str, size: int) -> None:
         # The line is written when everything is over, by the protocol.
         self.status = status.partition(" ")[0]
 
