@@ -19,11 +19,12 @@ __all__ = ["SocketConsole", "backdoor", "backdoor_server"]
 
 
 class SocketConsole(code.InteractiveConsole):
-    """A console over the two files of a connection."""
+    """A console over the two files of a connection (one for both would lose what it has read ahead)."""
 
-    def __init__(self, lines: Any, names: dict[str, Any] | None) -> None:
+    def __init__(self, lines: Any, out: Any, names: dict[str, Any] | None) -> None:
         super().__init__({"__builtins__": __builtins__, **(names or {})})
         self._lines = lines
+        self._out = out
 
     def raw_input(self, prompt: str = "") -> str:
         self.write(prompt)
@@ -33,8 +34,8 @@ class SocketConsole(code.InteractiveConsole):
         return line.rstrip("\r\n")
 
     def write(self, data: str) -> None:
-        self._lines.write(data)
-        self._lines.flush()
+        self._out.write(data)
+        self._out.flush()
 
     def flush(self) -> None: ...
 
@@ -60,8 +61,11 @@ def backdoor(conn_info: Any, locals: dict[str, Any] | None = None) -> None:
     """The console of one client, (connection, address)."""
     conn, _ = conn_info
     try:
-        with conn.makefile("rw", encoding="utf-8", errors="replace", newline="\n") as lines:
-            console = SocketConsole(lines, locals)
+        with (
+            conn.makefile("r", encoding="utf-8", errors="replace", newline="\n") as lines,
+            conn.makefile("w", encoding="utf-8", errors="replace", newline="\n") as out,
+        ):
+            console = SocketConsole(lines, out, locals)
             with contextlib.suppress(SystemExit):
                 console.interact(f"Python {sys.version} on {sys.platform}\n(InteractiveConsole)", exitmsg="")
     except (OSError, ValueError):

@@ -91,17 +91,19 @@ def serve(sock: Any, handle: Callable[[Any, Any], Any], concurrency: int = 1000)
     while True:
         try:
             conn, address = ground.accept(sock)
-            thread = pool.spawn(handle, conn, address)
-            thread.link(_handled, interrupt, conn)
+            thread = pool.spawn(_handle, handle, conn, address, interrupt)
             del conn, address, thread
         except StopServe:
             return
 
 
-def _handled(thread: Any, interrupt: Callable[[BaseException], None], conn: Any) -> None:
+def _handle(
+    handle: Callable[[Any, Any], Any], conn: Any, address: Any, interrupt: Callable[[BaseException], None]
+) -> None:
+    """One connection of serve(); what its handler raises ends the loop, where it is raised again."""
     try:
         try:
-            thread.wait()
+            handle(conn, address)
         finally:
             conn.close()
     except ground.GreenletExit:

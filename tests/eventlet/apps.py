@@ -6,7 +6,7 @@ import sys
 from typing import Any
 
 from dualwsgi import eventlet
-from dualwsgi.eventlet import wsgi
+from dualwsgi.eventlet import websocket, wsgi
 
 NOTES: list[Any] = []
 PLAIN = [("Content-Type", "text/plain")]
@@ -301,3 +301,16 @@ class Logger:
 
 
 LOGGER = Logger()
+
+
+# WebSocket
+
+
+def converse(ws: Any) -> None:
+    NOTES.append(["opened", ws.path, ws.protocol])
+    while (message := ws.wait()) is not None:
+        ws.send(message)
+    NOTES.append(["closed", ws.remote_close_data])
+
+
+websockets = websocket.WebSocketWSGI.configured(converse, supported_protocols=["chat"])

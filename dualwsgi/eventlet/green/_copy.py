@@ -58,7 +58,10 @@ def standing_in(modules: dict[str, Any], afresh: tuple[str, ...] = ()) -> Iterat
         yield
     finally:
         for parent, attribute, value in parents:
-            setattr(parent, attribute, value)
+            if value is None:
+                delattr(parent, attribute)
+            else:
+                setattr(parent, attribute, value)
         for name, module in kept.items():
             if module is None:
                 sys.modules.pop(name, None)
@@ -67,13 +70,13 @@ def standing_in(modules: dict[str, Any], afresh: tuple[str, ...] = ()) -> Iterat
 
 
 def _in_parents(modules: dict[str, Any]) -> list[tuple[Any, str, Any]]:
-    """`from http import client` asks the package: it is told, too.  Returns what to set back."""
+    """`http.client` asks the package for its attribute, too: it is told.  Returns what to set back."""
     changed = []
     for name, module in modules.items():
         package, _, attribute = name.rpartition(".")
-        parent = sys.modules.get(package)
-        if package and parent is not None and hasattr(parent, attribute):
-            changed.append((parent, attribute, getattr(parent, attribute)))
+        if package:
+            parent = importlib.import_module(package)
+            changed.append((parent, attribute, getattr(parent, attribute, None)))
             setattr(parent, attribute, module)
     return changed
 

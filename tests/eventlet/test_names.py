@@ -1,0 +1,298 @@
+"""The names around the server, and install(), on both backends: each in a process of its own."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
+
+import pytest
+
+# What both backends do alike.
+ALIKE = {
+    "a thread's result, and what it raised": """
+        assert eventlet.spawn(max, 1, 2).wait() == 2
+        eventlet.debug.hub_exceptions(False)
+        try:
+            eventlet.spawn(int, "x").wait()
+        except ValueError:
+            print("pass")
+    """,
+    "a function is given as func, and may have parameters of any name": """
+        def f(fn, func2=0, self=None):
+            return fn, func2
+        assert eventlet.spawn(func=dict).wait() == {}
+        assert eventlet.spawn(f, fn=1).wait() == (1, 0)
+        assert eventlet.GreenPool().spawn(f, fn=2).wait() == (2, 0)
+        print("pass")
+    """,
+    "one that is killed before it begins never runs": """
+        from dualwsgi.eventlet.greenthread import greenlet
+        ran = []
+        thread = eventlet.spawn_after(5, ran.append, 1)
+        thread.kill()
+        try:
+            thread.wait()
+        except greenlet.GreenletExit:
+            assert thread.dead and not ran
+            print("pass")
+    """,
+    "one that waits is killed where it waits": """
+        def waits():
+            try:
+                eventlet.Event().wait()
+            finally:
+                done.append(1)
+        done = []
+        thread = eventlet.spawn(waits)
+        eventlet.sleep(0.05)
+        thread.kill()
+        eventlet.sleep(0.05)
+        assert thread.dead and done == [1]
+        print("pass")
+    """,
+    "a Timeout ends a wait": """
+        for wait in (lambda: eventlet.sleep(10), eventlet.Event().wait, eventlet.Queue().get,
+                     eventlet.Semaphore(0).acquire, eventlet.listen(("127.0.0.1", 0)).accept):
+            try:
+                with eventlet.Timeout(0.01) as mine:
+                    wait()
+            except eventlet.Timeout as error:
+                assert error is mine
+            else:
+                raise AssertionError(wait)
+        with eventlet.Timeout(0.01, False):
+            eventlet.sleep(10)
+        assert eventlet.with_timeout(0.01, eventlet.sleep, 10, timeout_value=5) == 5
+        print("pass")
+    """,
+    "a pool bounds what runs, and maps in order": """
+        most, now = [0], [0]
+        def work(n):
+            now[0] += 1
+            most[0] = max(most[0], now[0])
+            eventlet.sleep(0.002)
+            now[0] -= 1
+            return n * n
+        pool = eventlet.GreenPool(3)
+        assert list(pool.imap(work, range(20))) == [n * n for n in range(20)]
+        pool.waitall()
+        assert 1 < most[0] <= 3 and pool.free() == 3 and pool.running() == 0
+        pile = eventlet.GreenPile(pool)
+        for n in range(5):
+            pile.spawn(work, n)
+        assert list(pile) == [0, 1, 4, 9, 16]
+        print("pass")
+    """,
+    "a queue of size 0 is a rendezvous": """
+        queue, seen = eventlet.Queue(0), []
+        def put():
+            queue.put("a")
+            seen.append("put")
+        thread = eventlet.spawn(put)
+        eventlet.sleep(0.02)
+        assert not seen and queue.get() == "a"
+        thread.wait()
+        assert seen == ["put"]
+        print("pass")
+    """,
+    "no item is lost with a getter that times out": """
+        queue = eventlet.Queue()
+        def get():
+            with eventlet.Timeout(0.01, False):
+                return queue.get()
+        assert eventlet.spawn(get).wait() is None
+        queue.put(1)
+        assert queue.get() == 1 and queue.getting() == 0
+        queue.task_done()
+        queue.join()
+        print("pass")
+    """,
+    "tpool calls, and its proxies": """
+        from dualwsgi.eventlet import tpool
+        proxy = tpool.Proxy([1, 2], autowrap_names=("copy",))
+        assert tpool.execute(len, "abc") == 3 and proxy.index(2) == 1 and len(proxy) == 2
+        assert isinstance(proxy.copy(), tpool.Proxy) and list(proxy) == [1, 2]
+        print("pass")
+    """,
+    "serve() ends by StopServe": """
+        listener = eventlet.listen(("127.0.0.1", 0))
+        def handle(conn, address):
+            data = conn.recv(100)
+            conn.sendall(data)
+            if data == b"stop":
+                raise eventlet.StopServe
+        thread = eventlet.spawn(eventlet.serve, listener, handle)
+        for word in (b"go", b"stop"):
+            with eventlet.connect(listener.getsockname()) as conn:
+                conn.sendall(word)
+                assert conn.recv(100) == word
+        thread.wait()
+        print("pass")
+    """,
+    "a console inside of the process": """
+        from dualwsgi.eventlet import backdoor
+        listener = eventlet.listen(("127.0.0.1", 0))
+        eventlet.spawn(backdoor.backdoor_server, listener, {"answer": 42})
+        with eventlet.connect(listener.getsockname()) as conn:
+            conn.sendall(b"answer + 1\\nprint('pri' + 'nted')\\nexit()\\n")
+            said = b""
+            while data := conn.recv(1000):
+                said += data
+        assert b"43" in said and b"printed" in said, said
+        print("pass")
+    """,
+    "what is not kept says so": """
+        try:
+            from dualwsgi.eventlet import db_pool
+        except ImportError as error:
+            assert "pools.Pool" in str(error)
+            print("pass")
+    """,
+    "install() makes other people's imports find this": """
+        eventlet.install()
+        import eventlet as theirs
+        import eventlet.wsgi
+        from eventlet.green import socket, threading, httplib
+        from eventlet.green.urllib import request
+        from eventlet import wsgi
+        assert theirs is sys.modules["dualwsgi.eventlet"] and wsgi is eventlet.wsgi
+        try:
+            import eventlet.nonsense
+        except ModuleNotFoundError as error:
+            assert "dualwsgi.eventlet stands in" in str(error)
+            print("pass")
+    """,
+    "install() refuses a half of each": """
+        import types
+        sys.modules["eventlet"] = types.ModuleType("eventlet")
+        try:
+            eventlet.install()
+        except RuntimeError as error:
+            assert "first of all" in str(error)
+            print("pass")
+    """,
+    "green modules work": """
+        from dualwsgi.eventlet.green import Queue, subprocess, threading, time, urllib2
+        queue = Queue.Queue()
+        thread = threading.Thread(target=queue.put, args=(1,))
+        thread.start()
+        thread.join()
+        time.sleep(0.001)
+        assert queue.get() == 1 and subprocess.call([sys.executable, "-c", ""]) == 0
+        print("pass")
+    """,
+}
+
+
+def run(backend: str, code: str, told: str = "", **env: str) -> str:
+    text = (
+        f"import sys\nfrom dualwsgi import eventlet\nimport dualwsgi.eventlet.debug\n{textwrap.dedent(code)}"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-W", "ignore::ResourceWarning", "-c", text],
+        env={**os.environ, "DUALWSGI_BACKEND": backend, **env},
+        input=told,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    return done.stdout + done.stderr
+
+
+# One process has one eventlet, which these put in its place.
+APART = [name for name in ALIKE if name.startswith("install()")]
+
+TOGETHER = """
+import contextlib, io, json, traceback
+results = {}
+for name, code in json.loads(sys.stdin.read()).items():
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(said):
+            exec(code, {"eventlet": eventlet, "sys": sys})
+    except BaseException:
+        traceback.print_exc(file=said)
+    results[name] = said.getvalue()
+print(json.dumps(results))
+"""
+
+
+@pytest.fixture(scope="session")
+def together() -> Callable[[str], dict[str, str]]:
+    """What each of them said, run one after the other in one process a backend."""
+
+    @functools.cache
+    def of(backend: str) -> dict[str, str]:
+        codes = {name: textwrap.dedent(code) for name, code in ALIKE.items() if name not in APART}
+        said = run(backend, TOGETHER, told=json.dumps(codes))
+        found: dict[str, str] = json.loads(said.splitlines()[0])
+        return found
+
+    return of
+
+
+@pytest.mark.parametrize("name", [name for name in ALIKE if name not in APART])
+def test_on_both_backends(backend: str, name: str, together: Callable[[str], dict[str, str]]) -> None:
+    assert together(backend)[name] == "pass\n"
+
+
+@pytest.mark.parametrize("name", APART)
+def test_installing_on_both_backends(backend: str, name: str) -> None:
+    assert run(backend, ALIKE[name]) == "pass\n"
+
+
+# What real threads cannot do is said, with the caller's place
+
+
+def test_a_timeout_that_could_not_be_raised_says_so() -> None:
+    said = run("threads", "import time\nwith eventlet.Timeout(0.01):\n    time.sleep(0.05)\n")
+    assert "RuntimeWarning: Timeout(0.01) was up" in said and "<string>" in said
+
+
+def test_a_kill_that_does_not_meet_a_wait_says_so() -> None:
+    said = run("threads", "import time\nt = eventlet.spawn(time.sleep, 1)\neventlet.sleep(0.02)\nt.kill()\n")
+    assert "RuntimeWarning: kill() of a thread" in said and "<string>" in said
+
+
+def test_monkey_patch_on_threads_warns_or_refuses() -> None:
+    assert "RuntimeWarning: eventlet.monkey_patch() does nothing" in run("threads", "eventlet.monkey_patch()")
+    said = run("threads", "eventlet.monkey_patch()", DUALWSGI_STRICT_PATCH="1")
+    assert "RuntimeError: <string>:4:" in said
+
+
+def test_monkey_patch_on_green_patches() -> None:
+    code = """
+        eventlet.monkey_patch(socket=True, time=True)
+        import time
+        from dualwsgi.eventlet import patcher
+        assert patcher.is_monkey_patched("socket") and not patcher.is_monkey_patched("thread")
+        order = []
+        eventlet.spawn(order.append, 1)
+        time.sleep(0.01)
+        assert order == [1]
+        try:
+            eventlet.monkey_patch(sockets=True)
+        except TypeError:
+            print("pass")
+    """
+    assert run("green", code).strip().endswith("pass")
+
+
+def test_threads_never_import_greenlet() -> None:
+    code = """
+        from dualwsgi.eventlet import wsgi, websocket, patcher, tpool, pools, hubs, greenio, backdoor
+        from dualwsgi.eventlet.green import socket, ssl, threading, time, os, select, subprocess, Queue
+        assert not [name for name in sys.modules if name == "greenlet" or name.startswith("dualwsgi.green")]
+        print("pass")
+    """
+    assert run("threads", code).strip().endswith("pass")
+
+
+def test_another_backend_is_refused_by_name() -> None:
+    assert "DUALWSGI_BACKEND='fibers': dualwsgi.eventlet stands on green or threads" in run("fibers", "")
