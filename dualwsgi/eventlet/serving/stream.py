@@ -107,6 +107,10 @@ class SocketStream:
     def wait_writable(self, timeout: float) -> None:
         raise DeadlineExceeded("the client has taken nothing for as long as its socket's timeout")
 
+    def unread(self, data: bytes) -> None:
+        """The next read gives `data` first."""
+        self.file.put_back(data)
+
     # The end
 
     def _linger(self, size: int) -> bytes:
