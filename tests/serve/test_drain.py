@@ -106,4 +106,6 @@ def refused(served: Served) -> bool:
         Client(served.address).close()
     except ConnectionRefusedError:
         return True
+    except ConnectionResetError:
+        pass  # it was still in the backlog when that was closed
     return False
