@@ -79,12 +79,13 @@ def run(
 ) -> None:
     """Serve a WSGI application until SIGINT or SIGTERM.
 
-    The first signal stops accepting and lets requests in flight end; the second stops at once.
-    With worker processes, HUP reloads settings and code, and USR2 upgrades the program, without a
-    lost request.
+    The first signal stops accepting and lets requests in flight end; the
+    second stops at once. With worker processes, HUP reloads settings and
+    code, and USR2 upgrades the program, without a lost request.
 
-    Each option is also read from the environment (--queue-size from DUALWSGI_QUEUE_SIZE, and so
-    on) and from a file (queue-size = 100). A flag wins over a variable, a variable over the file.
+    Each option is also a variable (--queue-size is DUALWSGI_QUEUE_SIZE) and
+    a key of the file (queue-size = 100). A flag wins over a variable, and a
+    variable over the file.
     """
     if dashboard:
         from dualwsgi_cli.dashboard import run_with_dashboard

@@ -51,6 +51,8 @@ master = true
 disable-logging
 limit-post = 1048576
 harakiri-verbose = true
+reload-on-rss = 256
+processes = 4
 """
 
 
@@ -95,6 +97,8 @@ def test_an_ini_of_uwsgi_becomes_a_file_of_ours(invoke: Invoke, tmp_path: Path) 
         "backlog": 512,
         "access-log": "",
         "limit-request-body": 1048576,
+        "max-worker-rss": 256 * 1024**2,
+        "workers": 4,
     }
     assert "#   harakiri-verbose = 'true': there is nothing of this kind" in text
     assert "#   master = 'true': always" in text

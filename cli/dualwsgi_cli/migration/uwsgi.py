@@ -25,6 +25,13 @@ def _addresses(value: Any) -> tuple[str, ...]:
     return tuple(f"unix:{text}" if "/" in text else text for text in _all(value))
 
 
+def _https(value: Any) -> Mapping[str, Any]:
+    address, *files = _last(value).split(",")
+    if len(files) < 2:
+        raise ValueError("it names no certificate and key")
+    return {"bind": _addresses(address), "certfile": (files[0],), "keyfile": (files[1],)}
+
+
 def _all(value: Any) -> list[str]:
     return [str(each) for each in (value if isinstance(value, list) else [value])]
 
@@ -60,6 +67,8 @@ RULES: Mapping[str, Rule] = {
     # Where
     "http": becomes("bind", _IN_FRONT, _addresses),
     "http-socket": becomes("bind", convert=_addresses),
+    "https": Rule("bind, certfile, keyfile", _IN_FRONT, ("bind", "certfile", "keyfile"), _https),
+    "https-socket": Rule("bind, certfile, keyfile", "", ("bind", "certfile", "keyfile"), _https),
     "socket": none(_NOT_SPOKEN),
     "uwsgi-socket": none(_NOT_SPOKEN),
     "listen": becomes("backlog", convert=_number),
@@ -80,14 +89,17 @@ RULES: Mapping[str, Rule] = {
     ),
     "gevent-monkey-patch": none("on green it is done unless told not to: patch"),
     "master": none("always, where there are worker processes"),
-    "lazy-apps": none("see preload_app"),
+    "lazy-apps": none("always, unless preload is on"),
+    "cpu-affinity": Rule("pin", "a core for each worker", ("pin",), lambda value: {"pin": True}),
     "single-interpreter": none("always"),
     "need-app": none("always: what cannot be loaded ends the start with code 2"),
     "vacuum": none("always: the file of a unix socket is removed"),
     "die-on-term": none("always: SIGTERM stops the server gracefully"),
     "thunder-lock": none("one process accepts what it can serve"),
     # How long, how large
-    "harakiri": becomes("timeout", convert=lambda value: float(_last(value))),
+    "harakiri": becomes(
+        "request_timeout", "it ends the call, not the process", lambda value: float(_last(value))
+    ),
     "buffer-size": becomes("limit_request_head", convert=_number),
     "limit-post": becomes("limit_request_body", convert=_number),
     "post-buffering": none(
@@ -95,6 +107,10 @@ RULES: Mapping[str, Rule] = {
     ),
     "max-requests": becomes("max_requests", convert=_number),
     "max-requests-delta": becomes("max_requests_jitter", convert=_number),
+    "max-worker-lifetime": becomes("max_worker_lifetime", convert=lambda value: float(_last(value))),
+    "reload-on-rss": becomes(
+        "max_worker_rss", "megabytes there, bytes here", lambda value: 1024**2 * _number(value)
+    ),
     "worker-reload-mercy": becomes("graceful_timeout", convert=lambda value: float(_last(value))),
     "reload-mercy": becomes("graceful_timeout", convert=lambda value: float(_last(value))),
     # Who

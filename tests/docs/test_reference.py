@@ -1,0 +1,100 @@
+"""What the reference says is so in the code: environ's keys, statuses, figures, the width of help pages."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from serving import Served
+from wire import request
+
+from dualwsgi.backends.threads import lane, routes
+from dualwsgi.config import Config
+from dualwsgi.gateway import requestbody
+from dualwsgi.http11.response import REASONS
+from dualwsgi.serve import server
+
+
+def commands() -> list[str]:
+    """Every command of the command line."""
+    import typer
+
+    from dualwsgi_cli.app import app
+
+    return sorted(getattr(typer.main.get_command(app), "commands", {}))
+
+
+DOCS = Path(__file__).parent.parent.parent / "docs"
+Serve = Callable[..., Served]
+
+
+def test_every_key_of_environ_is_in_its_table_and_the_other_way_round(serve: Serve) -> None:
+    found: list[str] = []
+
+    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
+        found.extend(environ)
+        start_response("204 No Content", [])
+        return []
+
+    serve(app).ask(request("POST", "/", "Content-Type: text/plain", body=b"x"))
+    page = (DOCS / "reference/environ.md").read_text()
+    rows = re.findall(r"^\| (`.*?) \|", page, re.MULTILINE)
+    told = {key for row in rows for key in re.findall(r"`([^`]+)`", row)}
+    present = {"HTTP_*" if key.startswith("HTTP_") else key for key in found}
+    assert present <= told, f"not told: {present - told}"
+    sometimes = {key for key in told if key.startswith(("SSL_", "HTTPS"))}
+    missing = told - present - sometimes
+    assert not {key for key in missing if not key.startswith("dualwsgi.")}, f"told, and not there: {missing}"
+
+
+def test_every_answer_of_the_server_is_told_somewhere() -> None:
+    pages = "\n".join(page.read_text() for page in DOCS.rglob("*.md"))
+    for code in REASONS.keys() - {504}:  # no setting makes it yet
+        assert re.search(rf"\b{code}\b", pages), code
+
+
+@pytest.mark.parametrize(
+    ("page", "says", "holds"),
+    [
+        ("explanation/lanes.md", "at most 0.2 ms off the processor", routes.QUICK_WAIT == 0.0002),
+        ("explanation/lanes.md", "until four calls in a row were quick", routes.TRIALS == 4),
+        ("explanation/lanes.md", "found waiting needs 64", routes.TRIALS_AGAIN == 64),
+        ("explanation/lanes.md", "keeps the leader for 5 to 10 ms", lane.TICK == 0.005),
+        ("explanation/lanes.md", "for ten seconds after", lane.RESERVE_TIME == 10),
+        ("explanation/lanes.md", "its connection for 5 ms", lane.STAY == 0.005),
+        ("explanation/lanes.md", "go after 20 s", lane.IDLE_TIME == 20),
+        ("explanation/life-of-a-request.md", "at most 64 KB", requestbody.BODY_HELD == 65536),
+        ("explanation/life-of-a-request.md", "up to 256 KB", requestbody.DRAIN_LIMIT == 262144),
+        ("explanation/stopping.md", "been silent for half a second", server.DRAIN_WINDOW == 0.5),
+        ("explanation/stopping.md", "`graceful_timeout`, 30 s", Config().graceful_timeout == 30),
+        ("start/choosing.md", "`--threads` (default 32)", Config().threads == 32),
+        ("start/choosing.md", "`--concurrency` (default 1,000)", Config().concurrency == 1000),
+        ("guides/from-gunicorn.md", "so 75 s", Config().keep_alive == 75),
+    ],
+)
+def test_a_figure_is_the_one_in_the_code(page: str, says: str, holds: bool) -> None:
+    text = " ".join((DOCS / page).read_text().split())
+    assert says in text, "the page has changed: change the table, too"
+    assert holds, f"{page} says {says!r}, and that is not so any more"
+
+
+@pytest.mark.parametrize("command", ["", *commands()])
+def test_help_reads_well_at_80_columns(command: str) -> None:
+    arguments = ["dualwsgi", *command.split(), "--help"]
+    code = f"import sys; sys.argv = {arguments}; import dualwsgi_cli.app as it; it.app()"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"COLUMNS": "80", "PATH": "/usr/bin:/bin", "TERM": "dumb", "LC_ALL": "C.UTF-8"},
+    )
+    lines = done.stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert not [line for line in lines if "…" in line], "something was cut off"
+    assert "Usage:" in done.stdout
