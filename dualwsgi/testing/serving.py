@@ -15,6 +15,7 @@ from time import monotonic
 from typing import Any
 
 from .. import Server
+from . import pki
 from .misbehave import Misbehaving
 from .wire import PATIENCE, Client, Response, eventually, request
 
@@ -131,16 +132,21 @@ class Kit:
     def __init__(self, backend: str, place: Path, *, quiet: bool = True) -> None:
         self.backend = backend
         self.place = place
+        self.over = "tcp"  # what connections run over, unless told otherwise
         self.clients: list[Client] = []
         self.log = Complaints(quiet=quiet)
         self._served: list[Served] = []
         self._threads = set(threading.enumerate())
         self._files = open_files()
 
-    def serve(self, app: App, *, over: str = "tcp", **settings: Any) -> Served:
+    def serve(self, app: App, *, over: str = "", **settings: Any) -> Served:
         """A server for `app`, started.  Keywords are fields of Config."""
-        where = "127.0.0.1:0" if over == "tcp" else f"unix:{self.place / f's{len(self._served)}'}"
+        over = over or self.over
+        where = "127.0.0.1:0" if over != "unix" else f"unix:{self.place / f's{len(self._served)}'}"
+        if over == "tls":
+            settings.setdefault("certfile", (pki.server(),))
         settings.setdefault("bind", (where,))
+        settings.setdefault("max_blocking_time", 0)  # a busy machine holds a hub, too
         server = Server(app, backend=self.backend, **settings)
         server.start()
         served = Served(server, self)

@@ -14,12 +14,15 @@ from __future__ import annotations
 
 import re
 import socket
+import ssl
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from threading import Event
+from threading import Event, Lock
 from time import monotonic
 from typing import Any, TypeVar
+
+from .pki import trusting
 
 PATIENCE = 10.0
 """Seconds that an operation may take before it is a failure; far more than any takes."""
@@ -70,13 +73,102 @@ class Response:
         return re.sub(rb"\r\nDate: [^\r]*", b"", self.head) + self.body
 
 
-class Client:
-    """A connection to `address`: "http://host:port" or "unix:/path" or "unix:@name".
+class TlsSocket:
+    """TLS on a connected socket, with as much of a socket's manner as a Client needs.
 
-    `window` is the size of the receive buffer in octets, for clients that read slowly.
+    Unlike ssl.SSLSocket it can say that it will send no more and go on listening.  An end without
+    close_notify is a fault of the server: content without a length could not be told from its half.
     """
 
-    def __init__(self, address: str, *, patience: float = PATIENCE, window: int | None = None) -> None:
+    def __init__(self, sock: socket.socket, context: ssl.SSLContext, name: str | None) -> None:
+        self.raw = sock
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=name)
+        self._using = Lock()  # a test may send and receive at once
+        self._until_done(self.tls.do_handshake)
+        self._flush()
+        # All that may wait or be set is the socket's own.
+        self.settimeout, self.setsockopt, self.fileno = sock.settimeout, sock.setsockopt, sock.fileno
+        self.getsockname, self.getsockopt = sock.getsockname, sock.getsockopt
+
+    def _until_done(self, step: Callable[[], T]) -> T:
+        while True:
+            try:
+                with self._using:
+                    return step()
+            except ssl.SSLWantReadError:
+                if not self.tls.version():
+                    self._flush()  # of the handshake
+                data = self.raw.recv(65536)
+                if not data:
+                    raise ProtocolError("the connection ended without close_notify") from None
+                with self._using:
+                    self._incoming.write(data)
+
+    def _flush(self) -> None:
+        if self._outgoing.pending:
+            self.raw.sendall(self._outgoing.read())
+
+    def sendall(self, data: bytes) -> None:
+        with self._using:
+            while data:
+                data = data[self.tls.write(data) :]
+        self._flush()
+
+    def recv(self, count: int) -> bytes:
+        try:
+            return self._until_done(lambda: self.tls.read(count))
+        except ssl.SSLZeroReturnError:
+            return b""
+
+    def shutdown(self, how: int) -> None:
+        """Says that no more will be sent."""
+        assert how == socket.SHUT_WR
+        try:
+            self.tls.unwrap()
+        except ssl.SSLError:
+            pass  # the other side has not said it yet
+        self._flush()
+        self.raw.shutdown(how)
+
+    def close(self) -> None:
+        """As a socket does: a reset if there was content to read, which session tickets are not."""
+        if self.raw.fileno() < 0:
+            return
+        try:
+            self.raw.setblocking(False)
+            self._incoming.write(self.raw.recv(4096))
+        except OSError:
+            pass
+        try:
+            unread = self.tls.read(1)
+        except ssl.SSLError:
+            unread = b""
+        if unread:
+            self.raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.raw.close()
+
+
+class Client:
+    """A connection to `address`: "http://host:port", "https://host:port", "unix:/path" or "unix:@name".
+
+    `window` is the size of the receive buffer in octets, for clients that read slowly.  `tls` is the
+    context for https, and `name` the one to ask for.  `before` precedes everything, TLS too.
+    """
+
+    sock: socket.socket | TlsSocket
+
+    def __init__(
+        self,
+        address: str,
+        *,
+        patience: float = PATIENCE,
+        window: int | None = None,
+        tls: ssl.SSLContext | None = None,
+        name: str | None = "localhost",
+        before: bytes = b"",
+        cut: str = "whole",
+    ) -> None:
         self.patience = patience
         self.was_reset = False
         self._buffer = b""
@@ -84,17 +176,24 @@ class Client:
         if address.startswith("unix:"):
             self.sock = socket.socket(socket.AF_UNIX)
             path = address.removeprefix("unix:")
-            where: Any = "\0" + path[1:] if path.startswith("@") else path
+            target: Any = "\0" + path[1:] if path.startswith("@") else path
         else:
-            host, _, port = address.removeprefix("http://").rpartition(":")
+            scheme, _, where = address.partition("://")
+            host, _, port = where.rpartition(":")
+            if scheme == "https":
+                tls = tls or trusting()
             self.sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
             self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            where = (host.strip("[]"), int(port))
+            target = (host.strip("[]"), int(port))
         if window is not None:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, window)
         self.sock.settimeout(patience)
         try:
-            self.sock.connect(where)
+            self.sock.connect(target)
+            for at in range(0, len(before), 1 if cut == "by octets" else len(before) or 1):
+                self.sock.sendall(before[at : at + (1 if cut == "by octets" else len(before))])
+            if tls is not None:
+                self.sock = TlsSocket(self.sock, tls, name)
         except BaseException:
             self.sock.close()
             raise

@@ -1,0 +1,3 @@
+"""dualwsgi.testing.pki by a short name."""
+
+from dualwsgi.testing.pki import *  # noqa: F403

@@ -1,0 +1,3 @@
+"""dualwsgi.testing.serving by a short name."""
+
+from dualwsgi.testing.serving import *  # noqa: F403

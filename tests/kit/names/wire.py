@@ -1,0 +1,3 @@
+"""dualwsgi.testing.wire by a short name."""
+
+from dualwsgi.testing.wire import *  # noqa: F403
