@@ -665,7 +665,11 @@ class Config:
     )
     timeout: float = _knob(
         30.0,
-        Seconds("A worker whose loop stands still this long is killed and replaced. 0: never.", 0.0),
+        Seconds(
+            "A worker process whose loop stands still this long is killed and replaced; a request that only "
+            "waits does not stop it. 0: never.",
+            0.0,
+        ),
     )
     max_requests: int = _knob(
         0, Count("Replace a worker after so many requests; none is lost. 0: never.", 0, 2**31 - 1)

@@ -157,10 +157,19 @@ class Parked(Protocol):
     def close(self) -> None: ...
 
 
+class Share(Protocol):
+    """The part of a process among those that accept at the same listeners."""
+
+    def room(self, load: int, most: int) -> int:
+        """How many connections, up to `most`, to accept now, with `load` of them open; 0: ask again later."""
+        ...
+
+
 class Door(Protocol):
     """Where connections come in: a listening socket and what is made of what it accepts."""
 
     sock: _socket.socket
+    share: Share | None
 
     def peer_environ(self, sock: _socket.socket, address: Any) -> dict[str, str]:
         """What the connection, not the request, says to environ."""

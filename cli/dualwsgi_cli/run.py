@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, NoReturn
 
 import typer
@@ -18,6 +17,7 @@ from dualwsgi.config import Config, available_cores, read_environ
 from dualwsgi.errors import ConfigError
 from dualwsgi.serve.configfile import find_file, open_file
 from dualwsgi.serve.errorlog import set_up_log
+from dualwsgi.serve.identity import held_pid_file, settle
 from dualwsgi.serve.loader import ApplicationNotLoaded, load_app
 from dualwsgi.serve.systemd import passed_binds
 from dualwsgi_cli.options import settings, with_options
@@ -169,39 +169,6 @@ def run_fleet(plan: Plan, reread: Callable[[], Config]) -> int:
 
     supervisor = Supervisor(plan.target, plan.config, app_dir=plan.app_dir or ".", reread=reread)
     return supervisor.run(lambda: announce(plan.target, plan.config, supervisor.addresses))
-
-
-def settle(config: Config) -> None:
-    """Where this process is, and what files it makes.  Raises ConfigError."""
-    if config.umask:
-        os.umask(int(config.umask, 8))
-    if config.chdir:
-        try:
-            os.chdir(config.chdir)
-        except OSError as error:
-            raise ConfigError(
-                f"chdir: cannot change to {config.chdir!r}: {error.strerror}; give another"
-            ) from None
-    if config.proc_name and not config.supervised:
-        from dualwsgi.serve.identity import set_title
-
-        set_title(config.proc_name, "server", config.backend)
-
-
-@contextmanager
-def held_pid_file(config: Config) -> Iterator[None]:
-    """The pid file, if one is wanted, while the server runs."""
-    if not config.pidfile:
-        yield
-        return
-    from dualwsgi.serve.identity import PidFile
-
-    file = PidFile(config.pidfile)
-    file.write()
-    try:
-        yield
-    finally:
-        file.remove()
 
 
 def announce(target: str, config: Config, addresses: Sequence[str]) -> None:

@@ -14,6 +14,9 @@ logger = logging.getLogger("dualwsgi")
 
 ACCEPTS_A_TURN: Final = 64
 
+YIELD_REST: Final = 0.001
+"""Seconds that a listener rests so that another process may accept there."""
+
 ACCEPT_REST: Final = 0.1
 """Seconds that a listener rests when there are no descriptors or memory for another connection."""
 
@@ -36,11 +39,20 @@ class Acceptor:
         self._make_stream = make_stream
         self._complained = -1.0
 
-    def accept(self, turn: Turn) -> Iterator[Parked]:
-        """The connections that wait, up to a turn's worth; none, and a rest, if there is no room."""
+    def accept(self, turn: Turn, load: int) -> Iterator[Parked]:
+        """The connections that wait, up to a turn's worth; none, and a rest, if there is no room.
+
+        `load`: how many connections there are already; -1 to take what comes, however many.
+        """
         door = self.door
         listener: Any = door.sock
-        for _ in range(ACCEPTS_A_TURN):
+        most = ACCEPTS_A_TURN
+        if door.share is not None and load >= 0:
+            most = door.share.room(load, most)
+            if not most:
+                self.resting_until = turn.now + YIELD_REST
+                return
+        for _ in range(most):
             try:
                 number, address = listener._accept()  # accept() minus a layer
             except BlockingIOError:

@@ -7,7 +7,10 @@ from typing import Any
 
 from ..errors import ConfigError
 
-__all__ = ["set_up_log"]
+__all__ = ["FLEET_FORM", "set_up_log"]
+
+FLEET_FORM = "%(asctime)s %(levelname)s [%(process)d] %(message)s"
+"""Where several processes write to one log."""
 
 
 def set_up_log(

@@ -27,12 +27,14 @@ from itertools import count
 from math import inf
 from random import random
 from time import monotonic
-from typing import Final
+from typing import Final, Literal
 
 from ..config import BackendName, Config, available_cores
 from .identity import Identity
 from .job import Job
 from .process import Process, fork_from, spawn, why_it_died
+from .shares import Shares
+from .watching import ABORT_MARGIN, ask_interval, watch, why_replace
 
 __all__ = ["Fleet", "Generation"]
 
@@ -47,17 +49,11 @@ MOST_LEAVING: Final = 2
 KILL_MARGIN: Final = 5.0
 """Seconds beyond the grace time after which a worker that has not left is killed."""
 
-ABORT_MARGIN: Final = 2.0
-"""Seconds that a stuck worker has to show its stack, by SIGABRT, before it is killed."""
-
 STEADY: Final = 10.0
 """A worker that has lived this long (seconds) was no failure of its start."""
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 30.0
 """Seconds before a place gets a new worker, after the second failure in a row and at most."""
-
-ASK_INTERVAL: Final = 10.0
-"""Seconds between two signs of life, at most."""
 
 LOOK_INTERVAL: Final = 1.0
 """Seconds between two looks at age and memory."""
@@ -91,11 +87,13 @@ class Fleet:
         self._app_dir = app_dir
         self.cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
         self.processes: dict[int, Process] = {}
+        self.shares = Shares()
         self.generation: Generation | None = None
         self._previous: Generation | None = None
         self.failure = ""
         """Why the last generation was given up."""
         self.stopping = False
+        self.unready = False
         self._plan: dict[BackendName, int] = {}
         self._places: list[Place] = []
         self._tickets = count(1)
@@ -171,15 +169,12 @@ class Fleet:
         now = monotonic()
         due = [inf]
         if not self.stopping:
+            due.append(self._look_at_age_and_memory(now))
             due += [self._fill(place, now) for place in self._places]
             self._send_home()
-            if now >= self._next_look:
-                self._next_look = now + LOOK_INTERVAL
-                self._look_at_age_and_memory(now)
-            due.append(self._next_look if self._watches else inf)
         self._close_nurseries()
         for process in list(self.processes.values()):
-            due.append(self._watch(process, now))
+            due.append(watch(process, self._config_of(process), now))
         return max(0.0, min(due) - now)
 
     def _fill(self, place: Place, now: float) -> float:
@@ -201,22 +196,50 @@ class Fleet:
         others = [w for w in self.processes.values() if w.generation == generation.number and not w.leaving]
         if not generation.proven and any(not process.ready for process in others):
             return inf  # the canary is on its way
+        try:
+            self._staff(place, generation)
+        except OSError as error:
+            # No processes or memory to be had now; it is not for a supervisor to die of that.
+            logger.error("cannot start a worker: %s", error)
+            self._pause(place, now)
+            return place.not_before + FIRST_PAUSE
+        return inf
+
+    def _staff(self, place: Place, generation: Generation) -> None:
+        """Starts a place's worker, or what it comes from.  Raises OSError."""
         config = generation.config.replace(backend=place.backend)
         core = self.cores[place.number % len(self.cores)] if config.pin and self.cores else -1
         if config.preload:
             nursery = generation.nurseries.get(place.backend)
             if nursery is None:
-                job = Job("nursery", self._target, self._app_dir, config, generation.listeners, -1, -1)
+                job = self._job("nursery", config, generation, -1, -1, 0)
                 generation.nurseries[place.backend] = self._start(job, generation)
             elif nursery.ready:
-                self._enter(fork_from(nursery, next(self._tickets), place.number, core), config)
-            return inf
-        job = Job("worker", self._target, self._app_dir, config, generation.listeners, place.number, core)
-        self._start(job, generation)
-        return inf
+                slot = self.shares.take()
+                self._enter(fork_from(nursery, next(self._tickets), place.number, core, slot), config)
+            return
+        self._start(
+            self._job("worker", config, generation, place.number, core, self.shares.take()), generation
+        )
+
+    def _job(
+        self,
+        role: Literal["worker", "nursery"],
+        config: Config,
+        generation: Generation,
+        place: int,
+        core: int,
+        slot: int,
+    ) -> Job:
+        shares = self.shares.fileno()
+        return Job(role, self._target, self._app_dir, config, generation.listeners, shares, place, core, slot)
 
     def _start(self, job: Job, generation: Generation) -> Process:
-        process = spawn(job, next(self._tickets), generation.number, generation.identity)
+        try:
+            process = spawn(job, next(self._tickets), generation.number, generation.identity)
+        except OSError:
+            self.shares.free(job.slot)
+            raise
         return self._enter(process, job.config)
 
     def _enter(self, process: Process, config: Config) -> Process:
@@ -270,6 +293,12 @@ class Fleet:
             worker.signal(signal.SIGTERM)
         worker.kill_at = monotonic() + self._config_of(worker).graceful_timeout + KILL_MARGIN
 
+    def fail_readiness(self) -> None:
+        """Has the workers serve on, but not as ready, and end each connection with its next response."""
+        self.unready = True
+        for worker in self.workers:
+            worker.channel.say("unready")
+
     def stop_at_once(self) -> None:
         """Ends everything now."""
         for process in self.processes.values():
@@ -299,59 +328,22 @@ class Fleet:
 
     # Watching
 
-    @property
-    def _watches(self) -> bool:
-        config = self.generation.config if self.generation is not None else None
-        return config is not None and bool(config.max_worker_lifetime or config.max_worker_rss)
-
-    def _look_at_age_and_memory(self, now: float) -> None:
-        assert self.generation is not None
-        most = self.generation.config.max_worker_rss
-        for worker in self._staying():
-            if not worker.ready or worker.retiring:
-                continue
-            if now - worker.ready >= worker.lifetime:
-                self._retire(worker, f"it has lived {now - worker.ready:.0f} s")
-            elif most and (rss := worker.rss()) > most:
-                self._retire(worker, f"it holds {rss >> 20} MiB of memory")
-
     def _retire(self, worker: Process, why: str) -> None:
-        if not worker.retiring and not worker.leaving:
+        if why and not worker.retiring and not worker.leaving:
             worker.retiring = why
             logger.info("%s will be replaced: %s", worker.name, why)
 
-    def _watch(self, process: Process, now: float) -> float:
-        """Asks for a sign of life, and ends what gives none; when to look again."""
-        if now >= process.kill_at:
-            if not process.killed_for:
-                process.killed_for = "was killed: it had not left within the grace time"
-            process.signal(signal.SIGKILL)
-            process.kill_at = now + 1.0
-            return process.kill_at
-        timeout = self._config_of(process).timeout
-        due = process.kill_at
-        if not timeout or process.role != "worker":
-            return due
-        if not process.ready:
-            if not process.slow_told and now - process.born > timeout:
-                process.slow_told = True
-                logger.warning("%s has been starting for %.0f s", process.name, now - process.born)
-            return due if process.slow_told else min(due, process.born + timeout)
-        if process.asked:
-            if now - process.asked > timeout and not process.killed_for:
-                process.killed_for = (
-                    f"was killed: its loop has stood still for {now - process.asked:.0f} s "
-                    "(if it still could, it has shown its stacks above; on green a call that computes or "
-                    "waits natively does it)"
-                )
-                process.signal(signal.SIGABRT)
-                process.kill_at = min(process.kill_at, now + ABORT_MARGIN)
-            return min(process.kill_at, process.asked + timeout if not process.killed_for else inf)
-        if now >= process.next_ask:
-            process.asked = now
-            process.channel.say("ping")
-            return min(due, now + timeout)
-        return min(due, process.next_ask)
+    def _look_at_age_and_memory(self, now: float) -> float:
+        """Retires who is too old or too large; when to look again."""
+        assert self.generation is not None
+        config = self.generation.config
+        if not (config.max_worker_lifetime or config.max_worker_rss):
+            return inf
+        if now >= self._next_look:
+            self._next_look = now + LOOK_INTERVAL
+            for worker in self._staying():
+                self._retire(worker, why_replace(worker, config, now))
+        return self._next_look
 
     def forgive(self) -> None:
         """The supervisor itself has slept: whoever was asked before gets all the time again."""
@@ -365,28 +357,39 @@ class Fleet:
     def hear(self, process: Process) -> None:
         """Takes in what a process has said."""
         for word, text, _ in process.channel.lines():
-            match word:
-                case "ready":
-                    self._is_ready(process)
-                case "beat":
-                    timeout = self._config_of(process).timeout
-                    process.asked = 0.0
-                    process.requests = int(text)
-                    process.next_ask = monotonic() + min(ASK_INTERVAL, timeout / 3)
-                case "retire":
-                    self._retire(process, text)
-                case "leaving":
-                    process.leaving = True
-                    process.kill_at = monotonic() + self._config_of(process).graceful_timeout + KILL_MARGIN
-                case "failed":
-                    process.last_words = text
-                case "forked":
-                    ticket, pid = text.split()
-                    self._is_forked(int(ticket), int(pid))
-                case "died":
-                    ticket, code = text.split()
-                    if (worker := self.processes.get(int(ticket))) is not None:
-                        self.bury(worker, int(code))
+            try:
+                self._take_in(process, word, text)
+            except ValueError:
+                # The application has the descriptor, too, and may have written to it.
+                logger.error("%s has said something unknown: %.80r", process.name, f"{word} {text}")
+
+    def _take_in(self, process: Process, word: str, text: str) -> None:
+        match word:
+            case "ready":
+                self._is_ready(process)
+            case "beat":
+                timeout = self._config_of(process).timeout
+                process.asked = 0.0
+                process.requests = int(text)
+                process.next_ask = monotonic() + ask_interval(timeout)
+            case "retire":
+                self._retire(process, text)
+            case "leaving":
+                process.leaving = True
+                process.kill_at = monotonic() + self._config_of(process).graceful_timeout + KILL_MARGIN
+            case "failed":
+                process.last_words = text
+            case "loaded" | "":
+                pass
+            case "forked":
+                ticket, pid = text.split()
+                self._is_forked(int(ticket), int(pid))
+            case "died":
+                ticket, code = text.split()
+                if (worker := self.processes.get(int(ticket))) is not None:
+                    self.bury(worker, int(code))
+            case _:
+                raise ValueError(word)
 
     def _is_ready(self, process: Process) -> None:
         process.ready = monotonic()
@@ -395,6 +398,8 @@ class Fleet:
             logger.info("%s is ready, after %.2f s", process.name, process.ready - process.born)
             if self.generation is not None and process.generation == self.generation.number:
                 self.generation.proven = True
+            if self.unready:
+                process.channel.say("unready")
             if self.stopping and not process.leaving:
                 self.let_go(process, 0.0)
 
@@ -423,6 +428,7 @@ class Fleet:
             return
         self.hear(process)
         process.channel.close()
+        self.shares.free(process.slot)
         generation = self.generation
         assert generation is not None
         if process.role == "nursery":

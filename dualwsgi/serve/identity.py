@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 
 from ..config import Config
 from ..errors import ConfigError
 
-__all__ = ["Identity", "PidFile", "find_identity", "set_title"]
+__all__ = ["Identity", "PidFile", "find_identity", "held_pid_file", "set_title", "settle"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,35 @@ def set_title(name: str, role: str, backend: str = "") -> None:
     except ImportError:
         raise ConfigError("proc_name: setproctitle is not there; pip install 'dualwsgi[title]'") from None
     library.setproctitle(f"{name}: {' '.join(filter(None, [role, backend]))}")
+
+
+def settle(config: Config) -> None:
+    """Where this process is, what files it makes, and what it is called.  Raises ConfigError."""
+    if config.umask:
+        os.umask(int(config.umask, 8))
+    if config.chdir:
+        try:
+            os.chdir(config.chdir)
+        except OSError as error:
+            raise ConfigError(
+                f"chdir: cannot change to {config.chdir!r}: {error.strerror}; give another"
+            ) from None
+    if not config.supervised:
+        set_title(config.proc_name, "server", config.backend)
+
+
+@contextmanager
+def held_pid_file(config: Config) -> Iterator[None]:
+    """The pid file, if one is wanted, while the server runs.  Raises ConfigError."""
+    if not config.pidfile:
+        yield
+        return
+    file = PidFile(config.pidfile)
+    file.write()
+    try:
+        yield
+    finally:
+        file.remove()
 
 
 class PidFile:

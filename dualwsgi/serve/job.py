@@ -17,8 +17,9 @@ EXIT_LOAD: Final = 3
 class Job:
     """One generation's work for one process.
 
-    `listeners` are pairs of an address, as text, and the descriptor that listens there; `place` is
-    the number of the place in the fleet, `core` the processor to stay on (-1: any).
+    `listeners` are pairs of an address, as text, and the descriptor that listens there; `shares` is
+    the descriptor of what workers know of each other, and `slot` this one's place in it; `core` is
+    the processor to stay on (-1: any).
     """
 
     role: Literal["worker", "nursery"]
@@ -26,5 +27,7 @@ class Job:
     app_dir: str
     config: Config
     listeners: tuple[tuple[str, int], ...]
+    shares: int
     place: int
     core: int
+    slot: int

@@ -5,8 +5,8 @@ not import the application itself has three reasons: a reload gets new code, whi
 import twice; a crash or a leak of the application cannot hurt who holds the listeners; and a green
 nursery is patched before the application is imported, whatever the others are.
 
-It does nothing but fork when it is told `fork TICKET PLACE CORE`, with a descriptor: the worker's end
-of the worker's own channel.  It answers `forked TICKET PID`, and says `died TICKET STATUS` later.
+It does nothing but fork when it is told `fork TICKET PLACE CORE SLOT`, with a descriptor: the
+worker's end of its own channel.  It answers `forked TICKET PID`, and says `died TICKET STATUS` later.
 When its channel ends, it ends as soon as its workers have.
 """
 
@@ -60,14 +60,14 @@ def tend(channel: Channel, job: Job, app: WSGIApplication) -> int:
         for word, text, descriptor in channel.lines():
             if word != "fork":
                 continue
-            ticket, place, core = text.split()
+            ticket, place, core, slot = text.split()
             pid = _fork()
             if not pid:
                 signals.close()
                 channel.close()
                 os.setpgid(0, 0)
                 own = Channel(_socket.socket(fileno=descriptor))
-                mine = replace(job, role="worker", place=int(place), core=int(core))
+                mine = replace(job, role="worker", place=int(place), core=int(core), slot=int(slot))
                 set_title(mine.config.proc_name, mine.role, mine.config.backend)
                 from .worker import work
 

@@ -52,6 +52,7 @@ class Process:
     requests: int = 0
     last_words: str = ""
     slow_told: bool = False
+    slot: int = 0
 
     @property
     def name(self) -> str:
@@ -81,6 +82,7 @@ class Process:
 
 def spawn(job: Job, ticket: int, generation: int, identity: Identity) -> Process:
     """Starts a process of its own program: a worker, or a nursery.  Raises OSError."""
+    octets = pickle.dumps(job)
     mine, theirs = pair()
     config = job.config
     patched = config.backend == "green" and config.patch
@@ -97,7 +99,7 @@ def spawn(job: Job, ticket: int, generation: int, identity: Identity) -> Process
         popen = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
-            pass_fds=[theirs.fileno(), *(descriptor for _, descriptor in job.listeners)],
+            pass_fds=[theirs.fileno(), job.shares, *(descriptor for _, descriptor in job.listeners)],
             process_group=0,  # a terminal's Ctrl-C is for the supervisor, who tells the others
             **options,
         )
@@ -106,20 +108,24 @@ def spawn(job: Job, ticket: int, generation: int, identity: Identity) -> Process
         raise
     finally:
         theirs.close()
-    process = Process(job.role, ticket, job.place, config.backend, generation, mine, popen.pid, popen)
+    process = Process(
+        job.role, ticket, job.place, config.backend, generation, mine, popen.pid, popen, slot=job.slot
+    )
     try:
-        mine.send_job(pickle.dumps(job))
+        mine.send_job(octets)
     except OSError:
         pass  # it has died already, which will be seen
     return process
 
 
-def fork_from(nursery: Process, ticket: int, place: int, core: int) -> Process:
+def fork_from(nursery: Process, ticket: int, place: int, core: int, slot: int) -> Process:
     """Has a nursery fork a worker."""
     mine, theirs = pair()
-    nursery.channel.say("fork", f"{ticket} {place} {core}", descriptor=theirs.fileno())
+    nursery.channel.say("fork", f"{ticket} {place} {core} {slot}", descriptor=theirs.fileno())
     theirs.close()
-    return Process("worker", ticket, place, nursery.backend, nursery.generation, mine, nursery=nursery)
+    return Process(
+        "worker", ticket, place, nursery.backend, nursery.generation, mine, nursery=nursery, slot=slot
+    )
 
 
 def interpreter_flags() -> list[str]:

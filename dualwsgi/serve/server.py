@@ -24,7 +24,8 @@ from ..counters import Counters
 from ..errors import ConfigError
 from ..gateway.connection import Connection
 from ..gateway.site import Application, Site
-from ..seam import Backend, Door, Stream, Turn, View
+from ..seam import Backend, Door, Share, Stream, Turn, View
+from .identity import held_pid_file, settle
 from .listener import Listener, open_listener
 from .systemd import Watchdog, notify
 
@@ -46,7 +47,10 @@ SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, 
 class _SiteDoor:
     """A listener's door as one lane or hub uses it: a Site of its own behind a shared socket."""
 
-    def __init__(self, listener: Listener, site: Site, certificates: Certificates | None) -> None:
+    def __init__(
+        self, listener: Listener, site: Site, certificates: Certificates | None, share: Share | None
+    ) -> None:
+        self.share = share
         self.sock = listener.sock
         self.peer_environ = listener.peer_environ
         self._site = site
@@ -68,7 +72,8 @@ class Server:
     """Serves `app` as `config` says; keyword arguments are fields of Config, in its place or over it.
 
     It is one process: what Config says of worker processes is the supervisor's, which starts one of
-    these in each.  `listeners`, if given, listen already, and the addresses of `config` are not bound.
+    these in each.  `listeners`, if given, listen already, and the addresses of `config` are not bound;
+    `share` has a say in how many connections it accepts there.
 
     Raises ConfigError for settings that cannot work; start() raises it for addresses that cannot
     be bound.
@@ -80,6 +85,7 @@ class Server:
         config: Config | None = None,
         *,
         listeners: Sequence[Listener] | None = None,
+        share: Share | None = None,
         **settings: Any,
     ) -> None:
         if not callable(app):
@@ -94,6 +100,7 @@ class Server:
         self._lock = threading.Lock()
         self._listeners: list[Listener] = list(listeners or ())
         self._bound = listeners is not None
+        self._share = share
         self._sites: list[Site] = []
         self.draining = False
         """It was told to stop: not ready for new clients, though it may still serve them."""
@@ -160,7 +167,7 @@ class Server:
         sites = [Site(self._watched_app, self.config, self._log) for _ in self._listeners]
         self._sites += sites
         return [
-            _SiteDoor(listener, site, self._certificates)
+            _SiteDoor(listener, site, self._certificates, self._share)
             for listener, site in zip(self._listeners, sites, strict=True)
         ]
 
@@ -420,11 +427,13 @@ def serve(app: Application | str, bind: str | Sequence[str] | None = None, **set
         settings["bind"] = (bind,) if isinstance(bind, str) else tuple(bind)
     config = Config(**settings)
     if not config.supervised:
+        settle(config)
         if isinstance(app, str):
             from .loader import load_app
 
             app = load_app(app)
-        Server(app, config).serve_forever()
+        with held_pid_file(config):
+            Server(app, config).serve_forever()
         return
     if not isinstance(app, str):
         raise ConfigError(
@@ -432,5 +441,6 @@ def serve(app: Application | str, bind: str | Sequence[str] | None = None, **set
         )
     from .supervisor import Supervisor
 
+    settle(config)
     if code := Supervisor(app, config).run():
         raise SystemExit(code)

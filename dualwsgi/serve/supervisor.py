@@ -17,18 +17,20 @@ from __future__ import annotations
 
 import logging
 import os
+import pickle
 import select
 import signal
+import time
 from collections.abc import Callable, Sequence
 from itertools import count
 from math import inf
 from time import monotonic
 from typing import Any, Final
 
-from ..config import BackendName, Config
+from ..config import BackendName, Config, knobs
 from ..errors import ConfigError
 from .channel import Channel
-from .errorlog import set_up_log
+from .errorlog import FLEET_FORM, set_up_log
 from .fleet import Fleet, Generation
 from .identity import Identity, PidFile, find_identity, set_title
 from .listener import Listener, open_listener
@@ -47,6 +49,9 @@ SIGNALS: Final = (
     *(signal.SIGQUIT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2),
     *(signal.SIGTTIN, signal.SIGTTOU, signal.SIGCHLD),
 )
+
+PAUSE: Final = 0.5
+"""Seconds of rest after a fault, which may come again."""
 
 OVERSLEPT: Final = 1.0
 """Seconds by which the loop may be late before it trusts no deadline of others that has passed."""
@@ -97,8 +102,7 @@ class Supervisor:
         """
         self._announce = ready
         config = self.config
-        form = "%(asctime)s %(levelname)s [%(process)d] %(message)s"
-        set_up_log(config.log_level, form, config_file=config.log_config)
+        set_up_log(config.log_level, FLEET_FORM, config_file=config.log_config)
         set_title(config.proc_name, "supervisor")
         elder, inherited = inherit()
         if config.pidfile:
@@ -107,7 +111,12 @@ class Supervisor:
         try:
             self._begin(config, find_identity(config), inherited)
             while self._fleet.processes or not self._fleet.stopping:
-                self._turn()
+                try:
+                    self._turn()
+                except Exception:
+                    # A fault of this program.  The workers serve on, and somebody has to mind them.
+                    logger.critical("the supervisor failed; it goes on", exc_info=True)
+                    time.sleep(PAUSE)
                 if self._fleet.complete and not self._announced:
                     self._tell_the_world(elder)
             if self._fleet.failure and not self._announced:
@@ -120,6 +129,7 @@ class Supervisor:
                 listener.close()
             self._signals.close()
             self._signals = None
+            self._fleet.shares.close()
             if self._pid_file is not None:
                 self._pid_file.remove()
 
@@ -146,6 +156,8 @@ class Supervisor:
         for number in signals.take():
             self._on_signal(number)
         fleet.reap()
+        if os.getpid() == 1:
+            _reap_strangers({process.pid for process in fleet.processes.values()})
         assert fleet.generation is not None
         if self._before is not None and fleet.generation.number != self._number:
             self._go_back(*self._before)
@@ -157,6 +169,9 @@ class Supervisor:
             self._drain_all()  # the first generation could not begin
         if fleet.complete:
             self._settle()
+        if self._reload_again and fleet.generation.proven:
+            self._reload_again = False
+            self._reload()
 
     def _tell_the_world(self, elder: Channel | None) -> None:
         """Every worker of the first generation serves."""
@@ -176,14 +191,12 @@ class Supervisor:
             listener.close()
         self._retired.clear()
         self._before = None
-        if self._reload_again and not self._fleet.stopping:
-            self._reload_again = False
-            self._reload()
 
     # Generations
 
     def _begin(self, config: Config, identity: Identity, inherited: Sequence[tuple[str, Listener]]) -> None:
         """Begins a generation.  Raises ConfigError, and has changed nothing then."""
+        _require_portable(config)
         at_hand = [*inherited, *self._listeners]
         listeners: list[tuple[str, Listener]] = []
         opened: list[Listener] = []
@@ -213,15 +226,20 @@ class Supervisor:
 
     def _go_back(self, number: int, config: Config, listeners: list[tuple[str, Listener]]) -> None:
         """The new generation was given up, and the one before it goes on."""
-        self._retired = [new for _, new in self._listeners if all(new is not old for _, old in listeners)]
+        kept = [listener for _, listener in listeners]
+        self._retired = [
+            listener
+            for listener in [*self._retired, *(listener for _, listener in self._listeners)]
+            if listener not in kept
+        ]
         self._number, self.config, self._listeners, self._before = number, config, listeners, None
 
     def _reload(self) -> None:
         fleet = self._fleet
         if fleet.stopping:
             return
-        if not fleet.complete:
-            self._reload_again = True  # one at a time, and the last word counts
+        if fleet.generation is not None and not fleet.generation.proven:
+            self._reload_again = True  # its canary is on its way; the last word counts
             return
         logger.info("reloading: settings and code are read anew")
         try:
@@ -275,8 +293,7 @@ class Supervisor:
         notify("STOPPING=1")
         self.draining = True
         if delay:
-            for worker in self._fleet.workers:
-                worker.channel.say("unready")
+            self._fleet.fail_readiness()
         self._drain_at = monotonic() + delay
 
     def _drain_all(self) -> None:
@@ -284,7 +301,7 @@ class Supervisor:
         self._drain_at = inf
         self._fleet.stopping = True
         # Ours first: what comes after the workers' last look is then refused, and not kept waiting.
-        for _, listener in self._listeners:
+        for listener in [*(listener for _, listener in self._listeners), *self._retired]:
             listener.close()
         for worker in self._fleet.workers:
             if not worker.leaving:
@@ -385,6 +402,30 @@ class Supervisor:
 
 def _at_once(act: Callable[[], object]) -> None:
     act()
+
+
+def _reap_strangers(ours: set[int]) -> None:
+    """The first process of a container inherits every orphan, and has to take note of its end."""
+    while True:
+        try:
+            found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            return
+        if found is None or found.si_pid in ours:
+            return  # ours is looked at in the next turn, and the next after it
+        os.waitpid(found.si_pid, 0)
+
+
+def _require_portable(config: Config) -> None:
+    """What cannot be told to another process cannot be a setting here.  Raises ConfigError."""
+    for name in knobs():
+        try:
+            pickle.dumps(getattr(config, name))
+        except (pickle.PicklingError, AttributeError, TypeError):
+            raise ConfigError(
+                f"{name}: {getattr(config, name)!r} cannot be handed to worker processes; give it as a text, "
+                "or a function at the top of a module"
+            ) from None
 
 
 def _prepare_log(config: Config, identity: Identity) -> None:

@@ -32,11 +32,12 @@ from typing import Any, Final
 from ..config import parse_bind
 from ..errors import ConfigError
 from .channel import Channel
-from .errorlog import set_up_log
+from .errorlog import FLEET_FORM, set_up_log
 from .job import EXIT_LOAD, Job
 from .listener import adopt_listener
 from .loader import ApplicationNotLoaded, WSGIApplication, load_app
 from .server import DRAIN_WINDOW, Server
+from .shares import Share
 from .signals import SignalQueue
 
 __all__ = ["begin", "load", "prepare", "work"]
@@ -72,7 +73,7 @@ def prepare(job: Job) -> None:
     # With it a crash, and the SIGABRT that ends a stuck worker, leave a stack behind.
     if sys.stderr is not None:
         faulthandler.enable()
-    for _, descriptor in job.listeners:
+    for descriptor in (job.shares, *(number for _, number in job.listeners)):
         os.set_inheritable(descriptor, False)
     from .identity import set_title
 
@@ -83,12 +84,12 @@ def load(channel: Channel, job: Job) -> WSGIApplication | None:
     """The application; None if it cannot be had, which the operator and the supervisor are then told."""
     try:
         app = load_app(job.target, job.app_dir)
+        set_up_log(job.config.log_level, FLEET_FORM, config_file=job.config.log_config)
     except ConfigError as error:
         if isinstance(error, ApplicationNotLoaded):
             print(error.detail, end="", file=sys.stderr)
         channel.say("failed", error)
         return None
-    set_up_log(job.config.log_level, config_file=job.config.log_config)
     channel.say("loaded")
     return app
 
@@ -137,7 +138,8 @@ class Worker:
             app = Counted(app, limit, lambda: channel.say("retire", f"it has served {limit} requests"))
         listeners = [adopt_listener(parse_bind(text), fd, owned=False) for text, fd in job.listeners]
         self._signals = SignalQueue((DRAINS, *ENDS, signal.SIGUSR1), IGNORED)
-        self._server = Server(app, config, listeners=listeners)
+        self._share = Share(job.shares, job.slot) if job.slot else None
+        self._server = Server(app, config, listeners=listeners, share=self._share)
         self._server.supervisor = channel.peer
         self._server.start_here()
 
@@ -150,6 +152,8 @@ class Worker:
             while not self._leaving:
                 backend.wait_readable(either.fileno(), None)
                 self._look()
+        if self._share is not None:
+            self._share.leave()
         if self._at_once:
             server.stop(0.0)
         else:

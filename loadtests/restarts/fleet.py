@@ -45,10 +45,8 @@ class Fleet:
 
     def __exit__(self, *_: object) -> None:
         for pid in {self.pid, self._popen.pid}:
-            try:
+            if alive(pid):
                 os.kill(pid, signal.SIGTERM)
-            except ProcessLookupError:
-                pass
         try:
             self._popen.wait(PATIENCE)
             self.until(lambda: not alive(self.pid), "stop")
@@ -91,11 +89,13 @@ class Fleet:
 
 
 def alive(pid: int) -> bool:
+    """Whether it runs, and is not another program that has got the number since."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
+        ours = b"dualwsgi" in Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
         return False
-    return stat.rpartition(") ")[2][:1] != "Z"
+    return ours and stat.rpartition(") ")[2][:1] != "Z"
 
 
 def free_port() -> int:

@@ -79,7 +79,7 @@ class Fleet:
 
     def stop(self, number: Signals = SIGTERM) -> int:
         """Stops it; the exit code of the process that was started."""
-        if self.pid != self.process.pid or self.process.poll() is None:
+        if self.process.poll() is None or _alive(self.pid):
             self.signal(number)
         code = self.process.wait(PATIENCE)
         eventually(lambda: not _alive(self.pid), PATIENCE)
@@ -104,8 +104,10 @@ def write_app(place: Path, version: str) -> None:
 
 
 def _alive(pid: int) -> bool:
+    """Whether it runs, and is not another program that has got the number since."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][:1] != "Z"
+        running = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][:1] != "Z"
+        return running and b"dualwsgi" in Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
         return False
 

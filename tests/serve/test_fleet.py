@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -44,7 +45,9 @@ def ask(address: str, path: str = "/") -> dict[str, str]:
 
 
 def test_no_request_is_lost_however_workers_come_and_go(start: Start, backend: str) -> None:
-    fleet = start("--backend", backend, "--workers", "2", bind=port_for_two())
+    # Workers that are programs of their own, and workers that are forked: each way once.
+    preload = ("--preload",) if backend == "green" else ()
+    fleet = start("--backend", backend, "--workers", "2", *preload, bind=port_for_two())
     with Askers(fleet.serves()) as askers:
         before = fleet.ready()
         fleet.write_app("2")
@@ -201,3 +204,30 @@ def test_workers_leave_when_their_supervisor_is_gone(start: Start) -> None:
 
     eventually(refused, PATIENCE)
     eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers), PATIENCE)
+
+
+def reachable_by_others(path: str) -> bool:
+    return all(parent.stat().st_mode & 0o001 for parent in Path(path).resolve().parents)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+@pytest.mark.skipif(not reachable_by_others(sys.executable), reason="others cannot run this Python")
+def test_root_keeps_the_port_and_the_workers_run_as_somebody_else(start: Start, tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    fleet = start("--user", "daemon", "--umask", "027", "--access-logfile", str(tmp_path / "access"))
+    address = fleet.serves()
+    pid = int(ask(address)["X-Pid"])
+    assert Path(f"/proc/{pid}").stat().st_uid == 1
+    assert Path(f"/proc/{fleet.pid}").stat().st_uid == 0
+    assert (tmp_path / "access").stat().st_uid == 1
+    assert fleet.stop() == 0
+
+
+def test_a_worker_too_old_or_too_large_is_replaced_without_loss(start: Start) -> None:
+    # Every Python holds more than 1 MiB.
+    fleet = start("--preload", "--max-worker-lifetime", "0.3", "--max-worker-rss", "1M", "--workers", "2")
+    with Askers(fleet.serves()) as askers:
+        fleet.says("will be replaced: it (?:has lived [0-9]+ s|holds [0-9]+ MiB)", 3)
+        eventually(lambda: fleet.log.count(" has left") > 2, PATIENCE)
+    assert askers.failures == []
+    assert fleet.stop() == 0

@@ -21,8 +21,10 @@ from dualwsgi.config import Config, knobs
 from dualwsgi.errors import ConfigError
 from dualwsgi.serve.channel import Channel, pair
 from dualwsgi.serve.identity import Identity, PidFile, find_identity
-from dualwsgi.serve.process import Process, why_it_died
+from dualwsgi.serve.job import Job
+from dualwsgi.serve.process import Process, spawn, why_it_died
 from dualwsgi.serve.signals import SignalQueue
+from dualwsgi.serve.supervisor import Supervisor
 from dualwsgi.serve.survivors import lost_by_fork
 from dualwsgi_cli.entry import SUPERVISED, wants_patch
 
@@ -255,3 +257,29 @@ def test_a_log_that_was_moved_away_is_written_anew(serve: Any, tmp_path: Path) -
     served.ask(request("GET", "/after"))
     eventually(lambda: log.exists() and "/after" in log.read_text())
     assert "/after" not in moved.read_text()
+
+
+def test_a_process_is_started_as_whoever_it_shall_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, Any] = {}
+
+    def refuse(command: list[str], **options: Any) -> None:
+        asked.update(options, command=command)
+        raise OSError("no processes left")
+
+    monkeypatch.setattr("subprocess.Popen", refuse)
+    job = Job("worker", "hello:app", ".", Config(backend="green"), (), 5, 2, -1, 1)
+    with pytest.raises(OSError, match="no processes left"):
+        spawn(job, 1, 1, Identity(33, 34, (34, 35)))
+    assert (asked["user"], asked["group"], asked["extra_groups"]) == (33, 34, (34, 35))
+    assert "patched" in asked["command"]
+    assert asked["process_group"] == 0  # a terminal's Ctrl-C is not for it
+    with pytest.raises(OSError, match="no processes left"):
+        spawn(replace(job, config=Config(backend="green", patch=False)), 1, 1, Identity())
+    assert "native" in asked["command"]
+
+
+def test_a_setting_that_cannot_be_handed_to_another_process_is_refused() -> None:
+    config = Config(workers=2)
+    object.__setattr__(config, "server_header", lambda: "local")  # as a hook made on the spot would be
+    with pytest.raises(ConfigError, match=r"server_header: .* cannot be handed to worker processes"):
+        Supervisor._begin(Supervisor("hello:app", workers=2), config, Identity(), ())

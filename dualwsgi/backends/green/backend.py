@@ -304,38 +304,42 @@ class GreenBackend:
         self._missed.pop(conn.fd, None)
         conn.close()
 
-    def _accept(self, acceptor: Acceptor, fd: int, events: int) -> int:
-        """Takes in what waits at a door, a turn's worth at most; how many."""
-        turn = self._turn
-        turn.now = now = monotonic()
+    def _accept(self, acceptor: Acceptor, fd: int, events: int) -> None:
+        self._turn.now = now = monotonic()
+        self._take_in(acceptor, len(self._parked) + len(self._running))
+        if acceptor.resting_until:
+            self._hub.unregister(acceptor.fd)
+            self._hub.call_later(acceptor.resting_until - now, self._accept_again, acceptor)
+
+    def _take_in(self, acceptor: Acceptor, load: int) -> int:
+        """Parks those who wait at a door, a turn's worth at most; how many."""
         count = 0
-        for count, conn in enumerate(acceptor.accept(turn), 1):  # noqa: B007  # the last is the count
+        for count, conn in enumerate(acceptor.accept(self._turn, load), 1):  # noqa: B007  # the last is the count
             self._missed.pop(conn.fd, None)
             self._parked[conn.fd] = conn
             # Being writable, it has its first event at once, and by then often its request.
             self._hub.register(conn.fd, EDGES, self._on_event)
         if self._chores is None:
             self._do_chores()
-        if acceptor.resting_until:
-            self._hub.unregister(acceptor.fd)
-            self._hub.call_later(acceptor.resting_until - now, self._accept_again, acceptor)
         return count
 
     def _accept_again(self, acceptor: Acceptor) -> None:
-        acceptor.resting_until = 0.0
         if not self._draining:
+            acceptor.resting_until = 0.0
             self._hub.register(acceptor.fd, green.READ, partial(self._accept, acceptor))
 
     def _stop_accepting(self) -> None:
         if self._draining:
             return
         self._draining = True
+        self._turn.now = monotonic()
         for acceptor in self._acceptors:
-            # Those whom the kernel has told that they are connected.
-            while not acceptor.resting_until and self._accept(acceptor, acceptor.fd, 0):
-                pass
             if not acceptor.resting_until:
                 self._hub.unregister(acceptor.fd)
+            # Those whom the kernel has told that they are connected, though nobody's share is larger.
+            acceptor.resting_until = 0.0
+            while not acceptor.resting_until and self._take_in(acceptor, -1):
+                pass
             acceptor.door.drain()
 
     def _close_waiting(self, before: float) -> None:

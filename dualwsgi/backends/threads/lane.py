@@ -147,6 +147,7 @@ class Lane:
         self._resting: list[Acceptor] = []  # listeners that are off the set for a moment
         self._next_chores = 0.0
         self._lag = 0.0  # seconds by which the last chores came late
+        self._next_sweep = 0.0
         self._next_sample = 0.0
         self._routes = Routes()
 
@@ -342,7 +343,7 @@ class Lane:
             return max(0.0, self._next_chores - turn.now)
         for acceptor in self._acceptors.values():
             acceptor.door.tick(monotonic())  # what it holds back would else be held back for long
-        self._next_chores = 0.0  # nobody expects them at a certain time now
+        self._next_chores = self._next_sweep = 0.0  # nobody expects them at a certain time now
         return -1
 
     def _route_of(self, conn: Parked) -> Route:
@@ -381,27 +382,31 @@ class Lane:
             if fd in self._parked:
                 self._recall(fd)
 
-    def _accept(self, acceptor: Acceptor, turn: Turn) -> int:
-        """Takes in what waits at a door, a turn's worth at most; how many."""
-        count = 0
-        for count, conn in enumerate(acceptor.accept(turn), 1):  # noqa: B007  # the last is the count
-            self._missed.pop(conn.fd, None)
-            self._parked[conn.fd] = conn
-            # Being writable, it has its first event at once, and by then often its request.
-            self._epoll.register(conn.fd, EDGES)
+    def _accept(self, acceptor: Acceptor, turn: Turn) -> None:
+        self._take_in(acceptor, turn, len(self._parked) + self._busy)
         if acceptor.resting_until:
             self._epoll.unregister(acceptor.fd)
             self._resting.append(acceptor)
             self._next_chores = min(self._next_chores, acceptor.resting_until)
+
+    def _take_in(self, acceptor: Acceptor, turn: Turn, load: int) -> int:
+        """Parks those who wait at a door, a turn's worth at most; how many."""
+        count = 0
+        for count, conn in enumerate(acceptor.accept(turn, load), 1):  # noqa: B007  # the last is the count
+            self._missed.pop(conn.fd, None)
+            self._parked[conn.fd] = conn
+            # Being writable, it has its first event at once, and by then often its request.
+            self._epoll.register(conn.fd, EDGES)
         return count
 
     def _stop_accepting(self, turn: Turn) -> None:
-        for acceptor in self._acceptors.values():
-            # Those whom the kernel has told that they are connected.
-            while not acceptor.resting_until and not self._draining and self._accept(acceptor, turn):
-                pass
-            if not acceptor.resting_until and not self._draining:
+        for acceptor in () if self._draining else self._acceptors.values():
+            if not acceptor.resting_until:
                 self._epoll.unregister(acceptor.fd)
+            # Those whom the kernel has told that they are connected, though nobody's share is larger.
+            acceptor.resting_until = 0.0
+            while not acceptor.resting_until and self._take_in(acceptor, turn, -1):
+                pass
             acceptor.door.drain()
         self._resting.clear()
         self._draining = True
@@ -416,12 +421,13 @@ class Lane:
     # Chores
 
     def _do_chores(self, turn: Turn) -> None:
-        """What must be done about once a second while there is work."""
+        """What must be done about once a second while there is work, and what is due earlier."""
         now = turn.now
-        self._lag = now - self._next_chores if self._next_chores else 0.0
-        self._next_chores = now + self._chore_interval
-        for acceptor in self._acceptors.values():
-            acceptor.door.tick(now)
+        if now >= self._next_sweep:
+            self._lag = now - self._next_sweep if self._next_sweep else 0.0
+            self._next_sweep = now + self._chore_interval
+            self._sweep(turn)
+        self._next_chores = self._next_sweep
         for acceptor in self._resting[:]:
             if now >= acceptor.resting_until:
                 acceptor.resting_until = 0.0
@@ -429,6 +435,11 @@ class Lane:
                 self._epoll.register(acceptor.fd, select.EPOLLIN)
             else:
                 self._next_chores = min(self._next_chores, acceptor.resting_until)
+
+    def _sweep(self, turn: Turn) -> None:
+        now = turn.now
+        for acceptor in self._acceptors.values():
+            acceptor.door.tick(now)
         for conn in list(self._parked.values()):
             # A follower may have put it there just now, and an earlier one in this list handed it on.
             if conn.overdue(now) and self._parked.get(conn.fd) is conn:

@@ -1,0 +1,44 @@
+"""The restarts under load, with wrk: for minutes, every way and both backends."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from loadtests.peers.wrk import available
+from loadtests.restarts.__main__ import CONNECTIONS, run
+from loadtests.restarts.cases import CASES
+from loadtests.restarts.scaling import measure
+
+pytestmark = [
+    pytest.mark.soak,
+    pytest.mark.timeout(180),
+    pytest.mark.skipif(available() is None, reason="needs wrk"),
+]
+
+
+@pytest.mark.parametrize("keep_alive", [True, False], ids=["keep-alive", "close"])
+@pytest.mark.parametrize("case", [case for case in CASES if case != "kill"])
+def test_nothing_is_lost(case: str, backend: str, keep_alive: bool) -> None:
+    outcome = run(case, backend, keep_alive, seconds=6)
+    assert outcome.result.errors == ()
+    assert outcome.result.requests > 0
+
+
+@pytest.mark.parametrize("keep_alive", [True, False], ids=["keep-alive", "close"])
+def test_a_killed_worker_takes_with_it_what_it_had_in_hand_and_no_more(
+    backend: str, keep_alive: bool
+) -> None:
+    outcome = run("kill", backend, keep_alive, seconds=6)
+    killed = int(re.findall(r"\d+", outcome.done)[0])
+    assert killed > 0
+    assert outcome.result.socket_errors <= killed * CONNECTIONS
+    assert not any("non-2xx" in error for error in outcome.result.errors)
+
+
+def test_a_second_worker_serves_nearly_as_much_again(backend: str) -> None:
+    one, two = measure(backend, 1, 4, 16), measure(backend, 2, 4, 16)
+    # Not by the clock, which other work on the machine would tell of as well.
+    assert two.yield_ > 0.85 * one.yield_
+    assert two.evenness > 0.7
