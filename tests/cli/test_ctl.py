@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from serving import Gate, Kit, answering
 from typer.testing import Result
-from wire import request
+from wire import eventually, request
 
 Invoke = Callable[..., Result]
 
@@ -27,6 +27,7 @@ def ctl(kit: Kit, gate: Gate, tmp_path: Path, invoke: Invoke) -> Callable[..., s
     path = str(tmp_path / "control.sock")
     served = kit.serve(app, control_socket=path)
     served.ask()
+    eventually(lambda: served.server.counters.requests)  # a response is out a moment before it is counted
     client = served.client()
     client.send(request(target="/wait_here?%1b[31m"))
     gate.expect()

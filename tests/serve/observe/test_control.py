@@ -45,10 +45,16 @@ def raw(served: Served) -> socket.socket:
 # What it answers
 
 
+def counted(served: Served, requests: int) -> None:
+    """Waits until so many are counted: a response is out a moment before it is."""
+    eventually(lambda: served.server.counters.requests == requests)
+
+
 def test_sent_is_answered_is_counted(served: Served) -> None:
     client = served.client()
     for number in range(20):
         client.send(request(target=f"/item/{number}")).response()
+    counted(served, 20)
     with attach(socket_of(served)) as attached:
         snapshot = attached.ask("snapshot")
     assert snapshot["snapshot"] == VERSION
@@ -69,6 +75,7 @@ def test_sent_is_answered_is_counted(served: Served) -> None:
 
 def test_what_the_client_left_and_what_was_refused_is_counted_too(served: Served) -> None:
     served.ask(b"NONSENSE\r\n\r\n")
+    counted(served, 1)
     with attach(socket_of(served)) as attached:
         snapshot = attached.ask("snapshot")
     assert snapshot["totals"]["classes"]["4xx"] == 1
@@ -236,6 +243,7 @@ def test_a_viewer_that_reads_nothing_is_let_go_and_slows_nobody(
         assert served.server._control is not None
         eventually(lambda: not served.server._control._clients)  # type: ignore[union-attr]
     with attach(socket_of(served)) as attached:
+        counted(served, 50)
         assert attached.ask("snapshot")["totals"]["requests"] == 50
 
 
@@ -307,6 +315,7 @@ def test_servers_of_one_directory_are_found_and_their_snapshots_add_up(kit: Kit,
     for number, served in enumerate(servers, 1):
         for _ in range(number):
             served.ask()
+        counted(served, number)
     (tmp_path / "dead.sock").touch()
     paths = find(tmp_path)
     assert len(paths) == 2

@@ -96,6 +96,7 @@ def test_sent_is_counted_is_logged_with_three_workers_across_a_reload(
 
     first = eventually(complete, 2 * PATIENCE)
     running.send(40)
+    eventually(lambda: merge(running.snapshots())["totals"]["requests"] == 40)
     snapshots = running.snapshots()
     merged = merge(snapshots)
     assert merged["totals"]["requests"] == merged["totals"]["classes"]["2xx"] == 40
@@ -113,7 +114,7 @@ def test_sent_is_counted_is_logged_with_three_workers_across_a_reload(
 
     eventually(replaced, 3 * PATIENCE)
     running.send(20)
-    assert merge(running.snapshots())["totals"]["requests"] == 20
+    eventually(lambda: merge(running.snapshots())["totals"]["requests"] == 20)
     assert [running.exported() for _ in range(4)] == [60] * 4
     listed = json.loads(
         subprocess.run(

@@ -73,7 +73,8 @@ def test_sent_is_exported(served: Served) -> None:
 
 def test_what_clients_choose_cannot_break_the_text(served: Served) -> None:
     served.ask(request(target='/"\\{x="y"}'))
-    found = scrape(served)
+    # A response is out a moment before it is counted.
+    found = eventually(lambda: scrape(served) if served.server.counters.requests else None)
     assert found['dualwsgi_route_requests_total{route="GET /\\"\\\\{x=\\"y\\"}"}'] == 1
 
 
