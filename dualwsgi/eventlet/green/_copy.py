@@ -86,10 +86,14 @@ def stand_ins(*names: str) -> dict[str, Any]:
     return {name: importlib.import_module(f"{HERE}.{STAND_INS[name]}") for name in names}
 
 
-def copy(names: dict[str, Any], standard: str, *beneath: str) -> None:
-    """Fills a module with a copy of the `standard` one over the green ones `beneath` it."""
+def copy(names: dict[str, Any], standard: str, *beneath: str, shared: tuple[str, ...] = ()) -> None:
+    """Fills a module with a copy of the `standard` one over the green ones `beneath` it.
+
+    `shared` are names, of exceptions, that the copy has in common with it.
+    """
+    native = importlib.import_module(standard)
     if not IS_GREEN:
-        fill(names, importlib.import_module(standard))
+        fill(names, native)
         return
     modules = stand_ins(*beneath)
     spec = importlib.util.find_spec(standard)
@@ -98,4 +102,5 @@ def copy(names: dict[str, Any], standard: str, *beneath: str) -> None:
     made = importlib.util.module_from_spec(spec)
     with standing_in({**modules, standard: made}):
         spec.loader.exec_module(made)
+    vars(made).update({name: getattr(native, name) for name in shared})
     fill(names, made)

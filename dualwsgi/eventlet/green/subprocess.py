@@ -4,4 +4,6 @@ from __future__ import annotations
 
 from ._copy import copy
 
-copy(globals(), "subprocess", "os", "select", "selectors", "time", "threading")
+_SHARED = ("CalledProcessError", "SubprocessError", "TimeoutExpired")
+
+copy(globals(), "subprocess", "os", "select", "selectors", "time", "threading", shared=_SHARED)
