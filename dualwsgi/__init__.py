@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         ConfigError,
         DeadlineExceeded,
         DualwsgiError,
+        RequestTimeout,
     )
     from .serve.server import Server, serve
     from .serve.supervisor import Supervisor
@@ -35,6 +36,7 @@ __all__ = [
     "ConfigError",
     "DeadlineExceeded",
     "DualwsgiError",
+    "RequestTimeout",
     "Server",
     "Supervisor",
     "__version__",

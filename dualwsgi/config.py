@@ -524,6 +524,14 @@ class Config:
     queue_timeout: float = _knob(
         30.0, Seconds("A request that has waited this long for a call is answered 503.")
     )
+    queue_target: float = _knob(
+        0.0,
+        Seconds(
+            "While requests queue without a break, one that has waited this long for a call is answered 503. "
+            "0: only the queue timeout counts.",
+            0.0,
+        ),
+    )
     backlog: int = _knob(2_048, Count("Connections the kernel keeps until they are accepted.", 1, 65_535))
 
     # How large
@@ -545,6 +553,13 @@ class Config:
     max_keepalive_requests: int = _knob(
         0, Count("Requests on one connection before it is closed. 0: no limit.", 0, 2**31 - 1)
     )
+    max_connections_per_address: int = _knob(
+        0,
+        Count(
+            "Connections that one peer address (of IPv6: one /64) may have; more get 503. 0: no limit.",
+            *(0, 1_000_000),
+        ),
+    )
 
     # How long
     handshake_timeout: float = _knob(
@@ -559,6 +574,47 @@ class Config:
     )
     body_timeout: float = _knob(30.0, Seconds("Reading a request body may stall this long; over it: 408."))
     write_timeout: float = _knob(30.0, Seconds("Writing a response may stall this long; over it: closed."))
+    min_header_rate: int = _knob(
+        0,
+        Size(
+            "Slowest rate of a request head, in bytes a second, once it took 5 s; under it: 408. 0: any.",
+            *(0, GIB),
+        ),
+    )
+    min_body_rate: int = _knob(
+        240,
+        Size(
+            "Slowest rate of a request body, in bytes a second; under it for the body timeout: 408. 0: any.",
+            *(0, GIB),
+        ),
+    )
+    min_response_rate: int = _knob(
+        240,
+        Size(
+            "Slowest rate at which a client reads, in bytes a second; under it for the write timeout: "
+            "closed. 0: any.",
+            *(0, GIB),
+        ),
+    )
+    request_timeout: float = _knob(
+        0.0,
+        Seconds(
+            "A request must be answered within this time; over it: 504, or cut if that has begun. "
+            "0: no limit.",
+            0.0,
+        ),
+    )
+    interrupt_threads: bool = _knob(
+        False,
+        Switch("Raise RequestTimeout in the thread of a call over its request timeout (green always does)."),
+    )
+    max_lost_threads: int = _knob(
+        32,
+        Count(
+            "Threads that stay in a call after its request timeout are replaced, this many at once.",
+            *(0, 10_000),
+        ),
+    )
     linger_timeout: float = _knob(
         2.0,
         Seconds("After an error answer, wait this long for the client to read it before closing.", 0.0, 60.0),

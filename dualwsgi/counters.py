@@ -191,7 +191,9 @@ class Counters:
         "head_hits",
         "hub_held",
         "inline",
+        "lost",
         "refused",
+        "timeouts",
     )
     """The plain numbers, which the owner counts itself."""
 
@@ -218,6 +220,8 @@ class Counters:
         self.refused = 0  # requests answered 503 without a call
         self.expired = 0  # waits on clients that ran out
         self.gone = 0  # responses whose client had left
+        self.timeouts = 0  # requests that were ended by their deadline
+        self.lost = 0  # threads that did not come back from a call after that, and were replaced
         self.waits = Histogram()  # of requests that had to queue for a call
         self.done: list[Any] = []  # FACTS of each; the owner adds to it, and calls fold() at FOLD_AT
 

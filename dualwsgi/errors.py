@@ -8,6 +8,8 @@
     ├── DeadlineExceeded       the world: a wait that lasted longer than it may
     └── ApplicationError       the application: it broke PEP 3333 or HTTP
 
+    RequestTimeout             raised into a call that has outlived its deadline; a BaseException
+
 Nothing here knows sockets, threads or logs.  Errors of the operating system are mapped to these
 once an operation, in the backends; nothing above a backend catches a bare OSError.
 """
@@ -22,6 +24,7 @@ __all__ = [
     "ConfigError",
     "DeadlineExceeded",
     "DualwsgiError",
+    "RequestTimeout",
 ]
 
 
@@ -71,3 +74,10 @@ class DeadlineExceeded(DualwsgiError, TimeoutError):
 
 class ApplicationError(DualwsgiError):
     """The application broke PEP 3333, or asked for a response that HTTP does not allow."""
+
+
+class RequestTimeout(BaseException):
+    """The request has not been answered within its deadline, and its call ends now.
+
+    A BaseException, so that `except Exception` in a library does not take it for one of its own.
+    """

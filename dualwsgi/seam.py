@@ -11,6 +11,7 @@ from __future__ import annotations
 import _socket
 import enum
 from collections.abc import Callable, Sequence
+from types import FrameType
 from typing import Any, NamedTuple, Protocol
 
 from .counters import Counters, Line
@@ -30,11 +31,22 @@ class Verdict(enum.Enum):
 class Turn:
     """Who serves: one a thread (or a hub), written by it alone."""
 
-    __slots__ = ("counters", "now")
+    __slots__ = ("counters", "guard", "now")
 
     def __init__(self, now: float) -> None:
         self.now = now  # monotonic seconds, as of the last look at the clock
         self.counters = Counters()
+        self.guard: Guard | None = None  # where calls may be interrupted
+
+
+class Guard(Protocol):
+    """The stretches of a thread's life in which an exception may be raised in it by another."""
+
+    def enter(self) -> None: ...
+
+    def leave(self) -> None:
+        """From here on none comes; if one is on its way, it may come out of this."""
+        ...
 
 
 class Stream(Protocol):
@@ -86,8 +98,28 @@ class Stream(Protocol):
 
     def wait_writable(self, timeout: float) -> None: ...
 
+    def peer_ended(self, timeout: float) -> bool:
+        """Waits up to `timeout` seconds for the peer to end its side; whether it has.  Never raises."""
+        ...
+
+    def watch_end(self, callback: Callable[[], object]) -> None:
+        """Has `callback` called once the peer has ended its side, in a thread or greenlet of its own."""
+        ...
+
+    def is_broken(self) -> bool:
+        """Whether nothing can be sent any more, as far as the system knows.  Never raises."""
+        ...
+
+    def unsent(self) -> int:
+        """Octets that were written and have not come to the peer; 0 where that is unknown."""
+        ...
+
     def interrupt(self) -> None:
         """Makes present and coming waits end, from another thread.  Never raises."""
+        ...
+
+    def abort(self) -> None:
+        """Resets the connection, from another thread; close() is still its owner's.  Never raises."""
         ...
 
     def shutdown_write(self) -> None:
@@ -119,6 +151,11 @@ class Parked(Protocol):
     since: float  # when it began to wait for what it waits for; whoever parks it after run() sets it
 
     @property
+    def has_begun(self) -> bool:
+        """Whether the response is under way, so that refusing would cut it."""
+        ...
+
+    @property
     def request(self) -> _Request: ...
 
     def advance(self, turn: Turn) -> Verdict: ...
@@ -126,6 +163,10 @@ class Parked(Protocol):
 
     def refuse(self, turn: Turn, reason: str) -> Verdict:
         """Instead of run(): the server is overloaded."""
+        ...
+
+    def forgo(self, turn: Turn) -> Verdict | None:
+        """Instead of run(), after a wait for it, if there is nobody to run it for; else None."""
         ...
 
     def hung_up(self) -> None:
@@ -143,6 +184,17 @@ class Parked(Protocol):
 
         It looks once more: what has come in meanwhile is still served, and the verdict says how.
         WANT_READ leaves it as it is.
+        """
+        ...
+
+    def is_late(self, now: float) -> bool:
+        """Whether its call has outlived its deadline."""
+        ...
+
+    def time_out(self, turn: Turn, frame: FrameType | None) -> bool:
+        """Ends the request of a call that is late, from another thread or greenlet; the call goes on.
+
+        `frame` is what it is at.  False if nothing is to be done, or not yet.
         """
         ...
 

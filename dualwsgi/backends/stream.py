@@ -8,25 +8,32 @@ from __future__ import annotations
 
 import _socket
 import errno
+import os
 import struct
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from functools import partial
 from posix import read, sendfile, write, writev
 
 from ..seam import Verdict
+from .ends import Ends
 
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
 class SocketStream:
-    """A stream socket; see dualwsgi.seam.Stream.  Takes the socket over and makes it non-blocking."""
+    """A stream socket; see dualwsgi.seam.Stream.  Takes the socket over and makes it non-blocking.
 
-    __slots__ = ("_sock", "fd", "peer_environ", "read", "write")
+    `ends` is its backend's.
+    """
+
+    __slots__ = ("_ends", "_sock", "fd", "peer_environ", "read", "write")
 
     lookahead = False
 
-    def __init__(self, sock: _socket.socket, peer_environ: dict[str, str]) -> None:
+    def __init__(self, ends: Ends, sock: _socket.socket, peer_environ: dict[str, str]) -> None:
         sock.setblocking(False)
+        self._ends = ends
         self._sock = sock
         self.peer_environ = peer_environ
         self.fd = fd = sock.fileno()
@@ -51,11 +58,31 @@ class SocketStream:
     def handshake(self) -> Verdict:
         return Verdict.RUN
 
+    def watch_end(self, callback: Callable[[], object]) -> None:
+        self._ends.watch(self.fd, callback)
+
+    def unsent(self) -> int:
+        from fcntl import ioctl  # asked for only where a client does not read
+        from termios import TIOCOUTQ
+
+        try:
+            return int.from_bytes(ioctl(self.fd, TIOCOUTQ, b"\0\0\0\0"), sys.byteorder)
+        except OSError:
+            return 0
+
     def interrupt(self) -> None:
         try:
             self._sock.shutdown(_socket.SHUT_RDWR)
         except OSError:
             pass  # it is not connected any more
+
+    def abort(self) -> None:
+        # What takes its place is at its end already, and keeps the number from being used again.
+        self.break_off()
+        end, other = _socket.socketpair()
+        other.close()
+        os.dup2(end.fileno(), self.fd, inheritable=False)
+        end.close()
 
     def shutdown_write(self) -> None:
         try:
@@ -70,4 +97,6 @@ class SocketStream:
             pass
 
     def close(self) -> None:
+        if self.fd in self._ends.watched:
+            self._ends.forget(self.fd)
         self._sock.close()

@@ -20,11 +20,13 @@ from __future__ import annotations
 
 import re
 import traceback
+from collections.abc import Callable
 from time import monotonic
+from types import FrameType
 from typing import TYPE_CHECKING, Any, Final
 
 from ..counters import FOLD_AT
-from ..errors import ApplicationError, BadRequest, ClientGone, DeadlineExceeded
+from ..errors import ApplicationError, BadRequest, ClientGone, DeadlineExceeded, RequestTimeout
 from ..http11.head import (
     HEAD_END,
     HTTP_11,
@@ -34,14 +36,17 @@ from ..http11.head import (
 )
 from ..http11.response import REASONS, Framing, ResponsePlan, encode_fields, server_answer
 from ..seam import Stream, Turn, Verdict
+from .deadline import Deadline
 from .environ import Environ
 from .exchange import Exchange
+from .gone import GoneSignal
 from .heads import HEAD_SIZE, Request
 from .input import Input
 from .outlet import JOINED_UP_TO, Outlet
-from .phase import Phase
+from .phase import RATE_GRACE, Phase
 from .requestbody import BODY_READ, READS_A_TURN, RequestBody
 from .site import Site, logger
+from .stack import call_stack, is_in_driver
 
 if TYPE_CHECKING:
     from .forwarding import Edge, Forwarding
@@ -55,6 +60,10 @@ HEADS_KEPT: Final = 32
 
 CLIENT_CLOSED: Final = "499 Client Closed Request"
 """How a response is counted and logged that its client did not wait for."""
+LATE_TEXT: Final = "the request took too long"
+LATE: Final = "%s: not answered %.3g s after it came, so it was %s; the call was at\n%s"
+
+RETRY_AFTER: Final = b"Retry-After: 1\r\n"
 
 _IDLE = Phase.IDLE
 _WAITING: Final = frozenset({Phase.FRESH, Phase.PREAMBLE, Phase.HANDSHAKE, Phase.IDLE, Phase.LINGER})
@@ -68,7 +77,6 @@ class Connection:
         "_environ",
         "_exchange",
         "_forwarding",
-        "_head_out",
         "_heads",
         "_input",
         "_kept",
@@ -81,8 +89,11 @@ class Connection:
         "_write",
         "body",
         "buffer",
+        "deadline",
         "fd",
+        "head_out",
         "is_tunnel",
+        "on_close",
         "outlet",
         "phase",
         "request",
@@ -102,11 +113,14 @@ class Connection:
         self._read = stream.read
         self._write = stream.write
         self._heads = site.heads.plain
+        self.deadline = deadline = Deadline(self)
         # A method kept in a dictionary of its own object is a cycle; close() breaks it.
         self._peer: Environ = {
             **stream.peer_environ,
             "wsgi.early_hints": self.early_hints,
             "dualwsgi.send_interim": self.send_interim,
+            "dualwsgi.deadline": deadline,
+            "dualwsgi.client_gone": GoneSignal(self),
         }
         # What to say when a response is out and nothing more was read: a look-ahead stream may
         # hold decrypted octets that no poll will tell of.
@@ -118,8 +132,9 @@ class Connection:
         self.body: RequestBody | None = None  # while octets of it may come
         self._input: Input | None = None
         self._exchange: Exchange | None = None  # whose end waits for the client
-        self.outlet = Outlet(stream, site.config.write_timeout, turn)
-        self._head_out = False
+        self.outlet = Outlet(stream, site.config.write_timeout, site.response_pace, deadline, turn)
+        self.on_close: Callable[[], None] | None = None  # called once, after the connection has ended
+        self.head_out = False  # the head of the final response has been made
         self.is_tunnel = False  # what the client sends is no HTTP
         self._served = 0
         self._kept = 0  # heads given to the memory of the site
@@ -170,6 +185,11 @@ class Connection:
             return self._read_preamble(turn)
         if phase is Phase.LINGER:
             return self._linger()
+        if phase is Phase.UNWELCOME and not self.stream.lookahead:  # a handshake is not worth it
+            turn.counters.refused += 1
+            return self._answer(
+                turn, 503, "too many connections from this address", fields=RETRY_AFTER, logged=False
+            )
         return CLOSE
 
     def _begin_life(self, turn: Turn) -> Verdict:
@@ -315,6 +335,7 @@ class Connection:
             self.since = turn.now
             return RUN
         self.body = RequestBody(self, request.fields)
+        self.since = turn.now
         return self._collect_body(turn)
 
     def _pass_over_empty_lines(self) -> bool:
@@ -461,12 +482,14 @@ class Connection:
             return False
         return self.body is None or self.body.is_worth_draining
 
-    def head_is_out(self, *, tunnel: bool) -> None:
+    def head_goes_out(self, *, tunnel: bool) -> None:
         """The head of the final response has been made: interim ones are over.
 
         `tunnel`: after it, what the client sends is no HTTP.
         """
-        self._head_out = True
+        self.head_out = True
+        if tunnel:
+            self.deadline.set(None)
         if self.body is not None:
             self.body.continue_owed = False
         self.is_tunnel = tunnel
@@ -484,19 +507,24 @@ class Connection:
         if not INTERIM.fullmatch(status):
             raise ApplicationError("an interim status is 102 to 199 and a reason")
         octets = b"HTTP/1.1 %b\r\n%b\r\n" % (status.encode("latin-1"), encode_fields(headers))
-        if self.request.line.version >= HTTP_11 and not self._head_out:
+        if self.request.line.version >= HTTP_11 and not self.head_out:
             self.outlet.send(octets)
 
     # The end of a response
 
     def _settle(self, exchange: Exchange) -> Verdict:
         """The response is made; whether its tail waits or it is complete."""
+        if not self.deadline.finish():
+            return self._too_late(exchange)
         outlet = self.outlet
         if outlet.is_empty:
             return self._complete(exchange)
         self.phase = Phase.FLUSH
         self._exchange = exchange
-        return WANT_WRITE if outlet.file is None else STREAM
+        if outlet.file is not None:
+            return STREAM
+        outlet.look()
+        return WANT_WRITE
 
     def _flush(self, turn: Turn) -> Verdict:
         """Sends on the tail of a response to a client that reads slowly."""
@@ -508,8 +536,7 @@ class Connection:
         try:
             outlet.flush()
         except BlockingIOError:
-            if len(outlet.rest or b"") < before:
-                self.since = turn.now
+            self._went_on(turn.now, before - len(outlet.rest or b""))
             return WANT_WRITE
         except OSError:
             return self._lost(self._exchange) if self._exchange is not None else CLOSE
@@ -525,13 +552,17 @@ class Connection:
         try:
             outlet.flush_file()
         except BlockingIOError:
-            if outlet.file.count < before:
-                self.since = outlet.turn.now
+            self._went_on(outlet.turn.now, before - outlet.file.count)
             return WANT_WRITE
         except (ClientGone, ApplicationError, DeadlineExceeded, OSError) as error:
             return self._fail(exchange, error)
         exchange.close_result()
         return self._complete(exchange)
+
+    def _went_on(self, now: float, octets: int) -> None:
+        """The client has taken so much of the tail, and takes no more just now."""
+        self.since = min(now, self.since + octets * self.site.response_pace)
+        self.outlet.look()
 
     def _complete(self, exchange: Exchange | None) -> Verdict:
         """The whole response is out."""
@@ -550,11 +581,14 @@ class Connection:
             return self._drain_body(self.outlet.turn)
         return self._next_request()
 
-    def _note(self, request: Request | None, status: str, size: int) -> None:
-        """A request has ended, `request` None if it was none; as the short way in run() does."""
+    def _note(self, request: Request | None, status: str, size: int, turn: Turn | None = None) -> None:
+        """A request has ended, `request` None if it was none; as the short way in run() does.
+
+        `turn` is whose who has ended it, if that is not the connection's.
+        """
         now = monotonic()
         seconds = now - self.since
-        counters = self.outlet.turn.counters
+        counters = (turn or self.outlet.turn).counters
         line = request.line if request is not None else None
         counters.done += (line, self._peer, int(status[:3]), size, seconds, now, 0)
         if len(counters.done) >= FOLD_AT:
@@ -567,7 +601,7 @@ class Connection:
         if self._input is not None:
             self._input.close()
             self._input = None
-        self._head_out = False
+        self.head_out = False
         self._served += 1
         if self.buffer:
             self._scanned = 0
@@ -596,9 +630,13 @@ class Connection:
 
     def _fail(self, exchange: Exchange, error: BaseException) -> Verdict:
         """The application, the client or the clock ended the response early."""
+        if not self.deadline.finish():
+            return self._too_late(exchange)
         self.outlet.clear()
         exchange.ended = True
         exchange.close_result()
+        if isinstance(error, RequestTimeout):
+            return self._end_late(exchange, error)
         if isinstance(error, ClientGone):
             return self._lost(exchange)
         if isinstance(error, DeadlineExceeded):
@@ -626,6 +664,8 @@ class Connection:
 
     def _lost(self, exchange: Exchange | None) -> Verdict:
         """The client is gone; what was made for it is dropped."""
+        if exchange is not None and not self.deadline.finish():
+            return self._too_late(exchange)
         self.outlet.clear()
         self.outlet.turn.counters.gone += 1
         sent = 0
@@ -635,13 +675,130 @@ class Connection:
         self._note(self.request, CLIENT_CLOSED, sent)
         return CLOSE
 
+    # The deadline of a request
+
+    def write_in_time(self) -> None:
+        """From now on nobody writes a response who has not asked whether it is too late."""
+        self._write = self._write_in_time
+
+    def write_any_time(self) -> None:
+        """Takes that back."""
+        self._write = self.stream.write
+
+    def _write_in_time(self, octets: bytes | memoryview) -> int:
+        if not self.deadline.finish():
+            raise BrokenPipeError("the deadline of the request has passed")
+        return self.stream.write(octets)
+
+    def is_late(self, now: float) -> bool:
+        """Whether the call has outlived its deadline."""
+        return self.deadline.is_over(now)
+
+    def time_out(self, turn: Turn, frame: FrameType | None) -> bool:
+        """Answers 504 in place of a call that is late, or cuts its response; the call goes on.
+
+        By another thread than the call's, or another greenlet.  False if it has ended meanwhile, or
+        is in the middle of TLS, which it will leave by itself.
+        """
+        stream, deadline = self.stream, self.deadline
+        if stream.lookahead:
+            # The call may be about to read, too; what it reads with is taken away before it is looked at.
+            read, self._read = self._read, _too_late
+            if frame is None or is_in_driver(frame):
+                self._read = read
+                return False
+        seconds, told = turn.now - self.since, self.describe()
+        stack = call_stack(frame)
+        answer = deadline.seize(turn.now)
+        if answer is None:
+            return False
+        if answer:
+            self._answer_late(turn)
+        else:
+            stream.abort()
+        deadline.settled = True
+        turn.counters.timeouts += 1
+        logger.error(LATE, told, seconds, "answered 504" if answer else "cut", stack)
+        return True
+
+    def _answer_late(self, turn: Turn) -> None:
+        octets, size = self._octets(504, LATE_TEXT, logged=True, now=turn.now)
+        status = "504 Gateway Timeout"
+        try:
+            if self.stream.write(octets) < len(octets):
+                raise BrokenPipeError
+            turn.counters.bytes_sent += len(octets)
+        except OSError:
+            turn.counters.gone += 1
+            status, size = CLIENT_CLOSED, 0
+            self.stream.abort()
+        self.stream.shutdown_write()
+        self._note(self.request, status, size, turn)
+
+    def _too_late(self, exchange: Exchange | None) -> Verdict:
+        """The call has come to its end after time_out() has."""
+        self.deadline.await_settlement()
+        self.outlet.clear()
+        self._read = self.stream.read
+        if exchange is not None:
+            exchange.ended = True
+            exchange.close_result()
+            if exchange.head_sent:
+                plan = exchange.plan
+                assert plan is not None
+                self._note(self.request, plan.status, exchange.content_sent)
+                return CLOSE
+        return self._close_gently(answered=True)
+
+    def end_late(self, turn: Turn) -> Verdict:
+        """The call was interrupted when nobody had its response in hand any more."""
+        self.outlet.turn = turn
+        if not self.deadline.finish():
+            return self._too_late(None) if not self.head_out else CLOSE
+        self.stream.break_off()
+        return CLOSE
+
+    def _end_late(self, exchange: Exchange, error: BaseException) -> Verdict:
+        """The call itself has noticed that it is late, while it waited for the client."""
+        turn = self.outlet.turn
+        turn.counters.timeouts += 1
+        answer = not exchange.head_sent
+        stack = "".join(traceback.format_tb(error.__traceback__))
+        logger.error(
+            LATE, self.describe(), monotonic() - self.since, "answered 504" if answer else "cut", stack
+        )
+        if answer:
+            return self._answer(turn, 504, LATE_TEXT, logged=True)
+        plan = exchange.plan
+        assert plan is not None
+        self._note(self.request, plan.status, exchange.content_sent)
+        self.stream.break_off()
+        return CLOSE
+
     # Answers of the server's own
 
     def refuse(self, turn: Turn, reason: str) -> Verdict:
         """Answers 503 instead of calling the application."""
         turn.counters.refused += 1
+        if self.has_begun:  # what waited was the rest of a file: there is nothing to answer
+            self.outlet.turn = turn
+            self.stream.break_off()
+            return self._lost(self._exchange)
         self._environ = None
-        return self._answer(turn, 503, reason, fields=b"Retry-After: 1\r\n", logged=True)
+        return self._answer(turn, 503, reason, fields=RETRY_AFTER, logged=True)
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether a response is under way."""
+        return self._exchange is not None
+
+    def forgo(self, turn: Turn) -> Verdict | None:
+        """Instead of run(), after a wait for it, if the connection was reset meanwhile; else None."""
+        if not self.stream.is_broken():
+            return None
+        self.outlet.turn = turn
+        self._environ = None
+        return self._lost(self._exchange)
 
     def _reject(self, turn: Turn, error: BadRequest) -> Verdict:
         """Answers a request that breaks the protocol; nothing after it is read as a request."""
@@ -661,16 +818,7 @@ class Connection:
         """Sends a whole response of the server's own and ends the connection after it."""
         outlet = self.outlet
         outlet.turn = turn
-        site = self.site
-        site.date.refresh(turn.now)
-        octets = server_answer(
-            code,
-            text,
-            site.date.line,
-            server_field=site.server_field,
-            fields=fields,
-            content=not (logged and self.request.line.method == "HEAD"),
-        )
+        octets, content = self._octets(code, text, logged=logged, now=turn.now, fields=fields)
         status = f"{code} {REASONS[code]}"
         gone = False
         try:
@@ -678,8 +826,7 @@ class Connection:
         except ClientGone:
             gone = True
             status = CLIENT_CLOSED
-        content = 0 if gone else len(octets) - octets.index(HEAD_END) - len(HEAD_END)
-        self._note(self.request if logged else None, status, content)
+        self._note(self.request if logged else None, status, 0 if gone else content)
         if gone:
             turn.counters.gone += 1
             return CLOSE
@@ -688,6 +835,22 @@ class Connection:
             self.phase = Phase.FLUSH
             return WANT_WRITE
         return self._close_gently(answered=True)
+
+    def _octets(
+        self, code: int, text: str, *, logged: bool, now: float, fields: bytes = b""
+    ) -> tuple[bytes, int]:
+        """A response of the server's own, and how many octets of it are content."""
+        site = self.site
+        site.date.refresh(now)
+        octets = server_answer(
+            code,
+            text,
+            site.date.line,
+            server_field=site.server_field,
+            fields=fields,
+            content=not (logged and self.request.line.method == "HEAD"),
+        )
+        return octets, len(octets) - octets.index(HEAD_END) - len(HEAD_END)
 
     # The end of the connection
 
@@ -730,18 +893,30 @@ class Connection:
 
     def overdue(self, now: float) -> bool:
         """Whether what the connection waits for is late."""
-        return now - self.since > self.site.patience[self.phase]
+        seconds = now - self.since
+        if seconds > self.site.patience[self.phase]:
+            return True
+        return (
+            self.phase is Phase.HEAD
+            and seconds > RATE_GRACE
+            and len(self.buffer) < seconds * self.site.header_rate
+        )
 
     def expire(self, turn: Turn) -> Verdict:
         """The deadline of the present phase has passed."""
-        turn.counters.expired += 1
         phase = self.phase
+        if phase is not Phase.FLUSH:
+            turn.counters.expired += 1
         if phase is Phase.HEAD and self.buffer.strip(b"\r\n"):
             return self._reject(turn, BadRequest(408, "the request head took too long"))
         if phase is Phase.BODY:
             return self._reject(turn, BadRequest(408, "the request body stalled"))
         if phase is Phase.FLUSH:
             self.outlet.turn = turn
+            self._went_on(turn.now, self.outlet.taken())
+            if not self.overdue(turn.now):
+                return WANT_WRITE
+            turn.counters.expired += 1
             logger.info("%s: the client stopped reading the response; closed", self.describe())
             self.stream.break_off()
             return self._lost(self._exchange) if self._exchange is not None else CLOSE
@@ -768,6 +943,10 @@ class Connection:
         """Ends whatever the connection waits for, from another thread; close() is still its owner's."""
         self.stream.interrupt()
 
+    def turn_away(self) -> None:
+        """The connection is one too many, which is all that it will be told.  Before its first advance()."""
+        self.phase = Phase.UNWELCOME
+
     def close(self) -> None:
         """Releases everything.  May be called twice."""
         self.phase = Phase.CLOSED
@@ -778,8 +957,12 @@ class Connection:
         self._peer = {}
         self._environ = self._exchange = self._input = self.body = None
         self.outlet.clear()
+        self.deadline.drop()
         self._read = self._write = _closed
         self.stream.close()
+        on_close, self.on_close = self.on_close, None
+        if on_close is not None:
+            on_close()
 
     @property
     def peer(self) -> str:
@@ -804,3 +987,7 @@ def _came_of(error: BaseException | None, cause: BaseException) -> bool:
 
 def _closed(_: Any) -> Any:
     raise OSError("the connection is closed")
+
+
+def _too_late(_: Any) -> Any:
+    raise RequestTimeout("the deadline of the request has passed")

@@ -14,6 +14,12 @@ from .input import NO_BODY, FileWrapper
 
 Environ = dict[str, Any]
 
+CONNECTION_KEYS: Final = (
+    *("REMOTE_ADDR", "REMOTE_PORT", "SERVER_NAME", "SERVER_PORT", "wsgi.url_scheme"),
+    *("wsgi.early_hints", "dualwsgi.send_interim", "dualwsgi.deadline", "dualwsgi.client_gone"),
+)
+"""Laid over each environ by its connection, always all of them."""
+
 
 def base_environ(*, multiprocess: bool) -> Environ:
     """The keys that are the same for every request of a server."""
@@ -28,6 +34,9 @@ def base_environ(*, multiprocess: bool) -> Environ:
         "wsgi.file_wrapper": FileWrapper,
         "wsgi.input": NO_BODY,
         "wsgi.input_terminated": True,
+        # What every connection says for itself: the place for it is made with the copy, so that laying
+        # it over need not make the dictionary grow.
+        **dict.fromkeys(CONNECTION_KEYS),
     }
 
 

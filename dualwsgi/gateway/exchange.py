@@ -191,6 +191,7 @@ class Exchange:
         if plan is None:
             raise ApplicationError("content before start_response was called")
         conn = self._conn
+        conn.deadline.begin()
         line = conn.request.line
         decided = frame(
             plan,
@@ -205,7 +206,7 @@ class Exchange:
         self.content_sent = 0
         self._overflowed = False
         self.head_sent = True
-        conn.head_is_out(tunnel=decided.framing is Framing.RAW)
+        conn.head_goes_out(tunnel=decided.framing is Framing.RAW)
         date = b"" if plan.has_date else conn.site.date.line
         return b"%b%b%b\r\n" % (plan.head, decided.lines, date)
 

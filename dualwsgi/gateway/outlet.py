@@ -8,10 +8,12 @@ greenlet.
 from __future__ import annotations
 
 import os
+from time import monotonic
 from typing import Final
 
-from ..errors import ApplicationError, ClientGone
+from ..errors import ApplicationError, ClientGone, DeadlineExceeded
 from ..seam import Stream, Turn
+from .deadline import Deadline
 from .input import FileWrapper
 
 JOINED_UP_TO: Final = 65536
@@ -34,14 +36,18 @@ class Outlet:
     """The sending side of one connection.
 
     `rest` and `file` are what is left of a response; `turn` is the connection's present one, whose
-    counters count what goes out.  `timeout` (seconds) is how long a client may take nothing.
+    counters count what goes out.  `timeout` (seconds) is how long a client may take nothing, `pace`
+    what each octet that it takes makes up for (see phase.pace).
     """
 
-    __slots__ = ("_stream", "_timeout", "file", "rest", "turn")
+    __slots__ = ("_deadline", "_left", "_pace", "_stream", "_timeout", "_unsent", "file", "rest", "turn")
 
-    def __init__(self, stream: Stream, timeout: float, turn: Turn) -> None:
+    def __init__(self, stream: Stream, timeout: float, pace: float, deadline: Deadline, turn: Turn) -> None:
         self._stream = stream
-        self._timeout = timeout
+        self._deadline = deadline
+        self._timeout = self._left = timeout
+        self._pace = pace
+        self._unsent = 0
         self.rest: memoryview | None = None
         self.file: FileTail | None = None
         self.turn = turn
@@ -55,18 +61,49 @@ class Outlet:
         self.rest = self.file = None
 
     def send(self, data: bytes) -> None:
-        """Sends all of `data`; may wait.  Raises ClientGone or DeadlineExceeded."""
+        """Sends all of `data`; may wait.  Raises ClientGone, DeadlineExceeded, RequestTimeout."""
         rest: bytes | memoryview = data
         while rest:
             try:
                 sent = self._stream.write(rest)
             except BlockingIOError:
-                self._stream.wait_writable(self._timeout)
+                self._wait()
                 continue
             except OSError as error:
                 raise ClientGone(str(error)) from None
             self.turn.counters.bytes_sent += sent
+            if sent == len(rest):
+                return
             rest = memoryview(rest)[sent:]
+            self._left = min(self._timeout, self._left + sent * self._pace)
+
+    def _wait(self) -> None:
+        """Waits until the client may take more.  Raises DeadlineExceeded, RequestTimeout."""
+        began = monotonic()
+        self.look()
+        try:
+            self._stream.wait_writable(min(self._left, self._deadline.remaining()))
+        except DeadlineExceeded:
+            self._deadline.check()
+            taken = self.taken()
+            if not taken:
+                raise
+            self._left = min(self._timeout, taken * self._pace)
+        else:
+            self._left = max(0.0, self._left - (monotonic() - began))
+
+    # A system tells that a socket is writable only when much of its buffer has become free, which may
+    # take a client minutes that reads at a fair rate.  So who seems late is looked at more closely.
+
+    def look(self) -> None:
+        """Notes how much the client has yet to take of what was sent."""
+        self._unsent = self._stream.unsent()
+
+    def taken(self) -> int:
+        """Octets that the client has taken since the last look."""
+        before = self._unsent
+        self.look()
+        return max(0, before - self._unsent)
 
     def send_last(self, head: bytes, content: bytes) -> None:
         """Sends the end of a response as far as the client takes it; the rest is left to flush()."""

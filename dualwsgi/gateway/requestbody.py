@@ -9,6 +9,7 @@ The octets are the connection's: what follows the body in its buffer is the next
 
 from __future__ import annotations
 
+from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from ..errors import BadRequest, BodyError, ClientGone, DeadlineExceeded
@@ -38,7 +39,7 @@ class RequestBody:
     client waits for 100 Continue; `error`: how it broke, after which nothing more is read of it.
     """
 
-    __slots__ = ("_conn", "_content", "_decoder", "_drained", "continue_owed", "error")
+    __slots__ = ("_conn", "_content", "_decoder", "_drained", "_left", "_pace", "continue_owed", "error")
 
     def __init__(self, conn: Connection, fields: Fields) -> None:
         self._conn = conn
@@ -46,6 +47,8 @@ class RequestBody:
         self._decoder = ChunkedBody(conn.site.limits) if fields.chunked else SizedBody(fields.length or 0)
         self._content = b""  # decoded, and not read by the application
         self._drained = 0
+        self._left = conn.site.config.body_timeout  # seconds that the application may still wait for it
+        self._pace = conn.site.body_pace
         self.continue_owed = fields.expect_continue
         self.error: BodyError | None = None
 
@@ -81,7 +84,7 @@ class RequestBody:
                 reads += 1
                 if not conn.read_more():
                     raise BadRequest(400, "the request body was cut short")
-                conn.since = turn.now
+                conn.since = min(turn.now, conn.since + len(conn.buffer) * self._pace)
         finally:
             self._content = b"".join(pieces)
 
@@ -117,15 +120,19 @@ class RequestBody:
             try:
                 more = conn.read_more()
             except BlockingIOError:
+                began = monotonic()
                 try:
-                    conn.stream.wait_readable(conn.site.config.body_timeout)
+                    conn.stream.wait_readable(min(self._left, conn.deadline.remaining()))
                 except DeadlineExceeded:
-                    raise BadRequest(408, "the request body stalled") from None
+                    conn.deadline.check()
+                    raise BadRequest(408, "the request body stalled or came too slowly") from None
+                self._left = max(0.0, self._left - (monotonic() - began))
                 continue
             except OSError as error:
                 raise ClientGone(str(error)) from None
             if not more:
                 raise BadRequest(400, "the request body was cut short")
+            self._left = min(conn.site.config.body_timeout, self._left + len(conn.buffer) * self._pace)
             return
 
     def _read_tunnel(self) -> bytes:
@@ -178,7 +185,7 @@ class RequestBody:
             reads += 1
             if not conn.read_more():
                 raise ConnectionResetError("the client left in the middle of a body")
-            conn.since = turn.now
+            conn.since = min(turn.now, conn.since + len(conn.buffer) * self._pace)
 
     def _decode(self) -> bytes:
         """The content in what the connection has read.  At the end, the connection has no body any more."""

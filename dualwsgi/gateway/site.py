@@ -18,7 +18,7 @@ from ..http11.response import ResponsePlan
 from .environ import base_environ
 from .heads import Heads, Request
 from .memory import Memory
-from .phase import patience
+from .phase import pace, patience
 
 if TYPE_CHECKING:
     from .forwarding import Edge
@@ -80,6 +80,9 @@ class Site:
         )
         self.date = DateField()
         self.patience = patience(config)
+        self.header_rate = config.min_header_rate
+        self.body_pace = pace(config.min_body_rate)
+        self.response_pace = pace(config.min_response_rate)
         self.log = log
         self.heads = Heads(base_environ(multiprocess=config.supervised), self.limits)
         self.plans: Memory[ResponsePlan] = Memory(1024, 1 << 20)

@@ -244,6 +244,23 @@ class TlsStream:
     def interrupt(self) -> None:
         self._raw.interrupt()
 
+    # What the lower stream knows
+
+    def peer_ended(self, timeout: float) -> bool:
+        return self._raw.peer_ended(timeout)
+
+    def watch_end(self, callback: Callable[[], object]) -> None:
+        self._raw.watch_end(callback)
+
+    def is_broken(self) -> bool:
+        return self._raw.is_broken()
+
+    def unsent(self) -> int:
+        return self._raw.unsent()
+
+    def abort(self) -> None:
+        self._raw.abort()
+
     # The end
 
     def shutdown_write(self) -> None:

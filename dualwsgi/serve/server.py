@@ -24,7 +24,9 @@ from ..counters import Counters
 from ..errors import ConfigError
 from ..gateway.connection import Connection
 from ..gateway.site import Application, Site
+from ..gateway.timed import TimedConnection
 from ..seam import Backend, Door, Share, Stream, Turn, View
+from .census import Census
 from .identity import held_pid_file, settle
 from .listener import Listener, open_listener
 from .systemd import Watchdog, notify
@@ -48,18 +50,28 @@ class _SiteDoor:
     """A listener's door as one lane or hub uses it: a Site of its own behind a shared socket."""
 
     def __init__(
-        self, listener: Listener, site: Site, certificates: Certificates | None, share: Share | None
+        self,
+        listener: Listener,
+        site: Site,
+        certificates: Certificates | None,
+        census: Census | None,
+        share: Share | None,
     ) -> None:
         self.share = share
         self.sock = listener.sock
         self.peer_environ = listener.peer_environ
         self._site = site
         self._certificates = certificates
+        self._census = census
+        self._connect = TimedConnection if site.config.request_timeout else Connection
 
     def welcome(self, stream: Stream, turn: Turn) -> Connection:
         if self._certificates is not None:
             stream = self._certificates.lay_over(stream, turn.now)
-        return Connection(self._site, stream, turn)
+        conn = self._connect(self._site, stream, turn)
+        if self._census is not None:
+            self._census.admit(conn)
+        return conn
 
     def tick(self, now: float) -> None:
         self._site.tick(now)
@@ -113,6 +125,8 @@ class Server:
         """The process that has this one as its worker; 0 for none."""
         self.started = 0.0
         """When it began to serve, in monotonic seconds; 0.0 before."""
+        limit = config.max_connections_per_address
+        self._census = Census(limit) if limit else None
         # What a signal handler touches is a flag and a raw lock: an Event's own lock may be held by
         # the very thread that the handler interrupts.
         self._stop_wanted = False
@@ -167,7 +181,7 @@ class Server:
         sites = [Site(self._watched_app, self.config, self._log) for _ in self._listeners]
         self._sites += sites
         return [
-            _SiteDoor(listener, site, self._certificates, self._share)
+            _SiteDoor(listener, site, self._certificates, self._census, self._share)
             for listener, site in zip(self._listeners, sites, strict=True)
         ]
 
@@ -397,12 +411,15 @@ def _make_backend(config: Config) -> Backend:
             config.write_timeout,
             config.linger_timeout,
             config.queue_timeout,
+            config.request_timeout,
         )
         if seconds > 0
     )
     limits: dict[str, Any] = {
         "queue_size": config.queue_size,
-        "queue_timeout": config.queue_timeout,
+        # A request whose time is over while it waits for a call was never called, hence 503 and not 504.
+        "queue_timeout": min(config.queue_timeout, config.request_timeout or config.queue_timeout),
+        "queue_target": config.queue_target,
         "shortest": shortest,
     }
     # Imported here: on threads nothing may import greenlet.
@@ -414,7 +431,12 @@ def _make_backend(config: Config) -> Backend:
         )
     from ..backends.threads import ThreadsBackend
 
-    return ThreadsBackend(threads=config.threads, **limits)
+    return ThreadsBackend(
+        threads=config.threads,
+        interrupts=config.interrupt_threads,
+        max_lost=config.max_lost_threads,
+        **limits,
+    )
 
 
 def serve(app: Application | str, bind: str | Sequence[str] | None = None, **settings: Any) -> None:

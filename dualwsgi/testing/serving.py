@@ -49,6 +49,12 @@ class Gate:
     def open(self) -> None:
         self._open.set()
 
+    def open_later(self, seconds: float) -> None:
+        """For applications that take a while: opens it after so many seconds."""
+        timer = threading.Timer(seconds, self.open)
+        timer.daemon = True
+        timer.start()
+
     def expect(self) -> None:
         """For tests: returns once an application waits here."""
         assert self.reached.wait(PATIENCE), "the application did not come to the gate"

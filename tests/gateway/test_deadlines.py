@@ -78,7 +78,8 @@ def test_octets_that_drip_do_not_prolong_a_head(serve: Serve) -> None:
 
 def test_a_body_may_take_long_as_long_as_it_goes_on(serve: Serve) -> None:
     # Four times as long as the pauses at the least, however busy the machine is otherwise.
-    client = serve(echo, body_timeout=4 * SHORT).client().send(request("POST", "/", "Content-Length: 10"))
+    client = serve(echo, body_timeout=4 * SHORT, min_body_rate=0).client()
+    client.send(request("POST", "/", "Content-Length: 10"))
     for _ in range(10):
         assert client.silent(SHORT / 2)
         client.send(b"x")

@@ -33,10 +33,13 @@ import greenlet
 
 from ... import green
 from ...counters import Counters, total
+from ...errors import RequestTimeout
 from ...green import Waiter, originals
 from ...green.hub import leave_forked_child
 from ...seam import Call, Door, Parked, Turn, Verdict, View
 from ..acceptor import Acceptor
+from ..ends import Ends
+from ..queueing import Patience
 from .stream import GreenStream
 
 logger = logging.getLogger("dualwsgi")
@@ -56,9 +59,9 @@ POOLED: Final = 1024
 class GreenBackend:
     """See dualwsgi.seam.Backend.
 
-    `concurrency` bounds application calls at once, `queue_size` and `queue_timeout` (seconds) the
-    requests that wait for one; `shortest` (seconds) is the shortest deadline there is.  A hub that has
-    not turned for `max_blocking_time` (seconds; 0 for never) is reported.
+    `concurrency` bounds application calls at once, `queue_size`, `queue_timeout` and `queue_target`
+    (seconds) the requests that wait for one; `shortest` (seconds) is the shortest deadline there is.  A
+    hub that has not turned for `max_blocking_time` (seconds; 0 for never) is reported.
     """
 
     def __init__(
@@ -67,12 +70,13 @@ class GreenBackend:
         concurrency: int,
         queue_size: int,
         queue_timeout: float,
+        queue_target: float,
         shortest: float,
         max_blocking_time: float,
     ) -> None:
         self._limit = concurrency
         self._queue_size = queue_size
-        self._queue_timeout = queue_timeout
+        self._queueing = Patience(queue_timeout, queue_target)
         self._chore_interval = min(1.0, max(shortest / 4, 0.005))
         self._parked: dict[int, Parked] = {}
         self._missed: dict[int, int] = {}  # events by the descriptors of connections that were running
@@ -81,6 +85,7 @@ class GreenBackend:
         self._running: dict[Any, Parked] = {}  # calls that wait, or have waited, by their greenlets
         self._pool: list[Any] = []  # idle greenlets
         self._acceptors: list[Acceptor] = []
+        self._ends = Ends(self._adopt_ends, green.spawn, originals.native_epoll)
         self._turn = Turn(0.0)
         self._chores: green.Timer | None = None
         self._max_blocking_time = max_blocking_time
@@ -121,7 +126,7 @@ class GreenBackend:
 
     def _begin(self, make_doors: Callable[[], Sequence[Door]]) -> None:
         self._hub = green.get_hub()
-        make_stream = partial(GreenStream, self._hub, self._waiters)
+        make_stream = partial(GreenStream, self._hub, self._waiters, self._ends)
         self._acceptors = [Acceptor(door, make_stream) for door in make_doors()]
         for acceptor in self._acceptors:
             self._hub.register(acceptor.fd, green.READ, partial(self._accept, acceptor))
@@ -229,6 +234,12 @@ class GreenBackend:
 
     # In the hub
 
+    def _adopt_ends(self, fd: int) -> None:
+        self._hub.call_soon(self._hub.register, fd, green.READ, self._collect_ends)
+
+    def _collect_ends(self, fd: int, events: int) -> None:
+        self._ends.collect()
+
     def _on_event(self, fd: int, events: int) -> None:
         """Something has happened to a connection."""
         conn = self._parked.get(fd)
@@ -289,6 +300,8 @@ class GreenBackend:
                     self._follow(conn, verdict)
             elif len(self._queue) < self._queue_size:
                 del self._parked[conn.fd]
+                if not self._queue:
+                    self._queueing.begins(self._turn.now)
                 self._queue.append(conn)
             else:
                 self._follow(conn, conn.refuse(self._turn, "too busy; try again"))
@@ -362,6 +375,9 @@ class GreenBackend:
             self._hub.call_soon(runner.throw, greenlet.GreenletExit)
         if self._chores is not None:
             self._chores.cancel()
+        if self._ends.fd >= 0:
+            self._hub.unregister(self._ends.fd)
+            self._ends.close()
 
     # Chores
 
@@ -377,13 +393,21 @@ class GreenBackend:
         for conn in list(self._parked.values()):
             if conn.overdue(now) and self._parked.get(conn.fd) is conn:
                 self._follow(conn, conn.expire(turn))
-        while self._queue and now - self._queue[0].since > self._queue_timeout:
+        for worker, conn in list(self._running.items()):
+            if conn.is_late(now) and conn.time_out(turn, worker.gr_frame):
+                self._hub.call_soon(self._kill, worker, conn)
+        while self._queue and now - self._queue[0].since > self._patience_for(self._queue[0], now):
             conn = self._queue.popleft()
             self._parked[conn.fd] = conn
             self._follow(conn, conn.refuse(turn, "too busy; try again"))
         if not (self._parked or self._running or self._queue):
             self._chores.cancel()
             self._chores = None
+
+    def _kill(self, worker: Any, conn: Parked) -> None:
+        """Ends a call that was answered in its place."""
+        if self._running.get(worker) is conn:
+            worker.throw(RequestTimeout("the deadline of the request has passed"))
 
     # In a greenlet
 
@@ -395,7 +419,7 @@ class GreenBackend:
         while True:
             try:
                 verdict = conn.run(turn)
-            except greenlet.GreenletExit:
+            except (greenlet.GreenletExit, RequestTimeout):
                 verdict = CLOSE
             except Exception:
                 logger.critical("serving a connection failed; it is closed", exc_info=True)
@@ -408,10 +432,11 @@ class GreenBackend:
                 turn.now = conn.since = monotonic()
                 self._settle(conn, verdict)
                 if self._queue and len(running) < self._limit:
-                    conn = self._queue.popleft()
-                    turn.counters.waits.note(turn.now - conn.since)
-                    running[me] = conn
-                    continue
+                    queued = self._next_queued(turn.now)
+                    if queued is not None:
+                        turn.counters.waits.note(turn.now - queued.since)
+                        conn = running[me] = queued
+                        continue
                 if len(pool) >= POOLED:
                     return
                 pool.append(me)
@@ -419,6 +444,22 @@ class GreenBackend:
             else:
                 pool.append(me)
                 conn = rest(verdict)
+
+    def _next_queued(self, now: float) -> Parked | None:
+        """The next request that is still worth a call; those before it are refused."""
+        while self._queue:
+            conn = self._queue.popleft()
+            if now - conn.since > self._patience_for(conn, now):
+                instead: Verdict | None = conn.refuse(self._turn, "too busy; try again")
+            else:
+                instead = conn.forgo(self._turn)
+            if instead is None:
+                return conn
+            self._settle(conn, instead)
+        return None
+
+    def _patience_for(self, conn: Parked, now: float) -> float:
+        return self._queueing.timeout if conn.has_begun else self._queueing.limit(now)
 
     def _settle(self, conn: Parked, verdict: Verdict) -> None:
         """Gives a connection back to the hub."""

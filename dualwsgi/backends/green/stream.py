@@ -6,7 +6,8 @@ import _socket
 from typing import Final
 
 from ...errors import DeadlineExceeded
-from ...green import Hub, Waiter
+from ...green import RDHUP, Hub, Waiter, current_hub, originals
+from ..ends import Ends
 from ..stream import SocketStream
 
 
@@ -16,9 +17,14 @@ class GreenStream(SocketStream):
     __slots__ = ("_hub", "_waiters")
 
     def __init__(
-        self, hub: Hub, waiters: dict[int, Waiter], sock: _socket.socket, peer_environ: dict[str, str]
+        self,
+        hub: Hub,
+        waiters: dict[int, Waiter],
+        ends: Ends,
+        sock: _socket.socket,
+        peer_environ: dict[str, str],
     ) -> None:
-        super().__init__(sock, peer_environ)
+        super().__init__(ends, sock, peer_environ)
         self._hub: Final = hub
         self._waiters: Final = waiters
 
@@ -30,6 +36,30 @@ class GreenStream(SocketStream):
                 raise DeadlineExceeded("the peer did not keep its deadline")
         finally:
             del self._waiters[self.fd]
+
+    def peer_ended(self, timeout: float) -> bool:
+        if self._poll(RDHUP):
+            return True
+        if timeout <= 0:
+            return False
+        if current_hub() is not self._hub:
+            return self._poll(RDHUP, timeout)  # a real thread, which may block
+        waiter = Waiter(self._hub)
+        wake = waiter.wake
+        self._ends.watch(self.fd, wake)
+        try:
+            return waiter.wait(timeout)
+        finally:
+            self._ends.unwatch(self.fd, wake)
+
+    def is_broken(self) -> bool:
+        return self._poll(0)
+
+    def _poll(self, events: int, timeout: float = 0.0) -> bool:
+        assert originals.native_poll is not None
+        poll = originals.native_poll()
+        poll.register(self.fd, events)
+        return bool(poll.poll(timeout * 1000))
 
     wait_readable = _wait
     wait_writable = _wait

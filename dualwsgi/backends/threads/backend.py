@@ -19,20 +19,23 @@ from .lane import Lane
 class ThreadsBackend:
     """See dualwsgi.seam.Backend.
 
-    `threads` bounds application calls at once; the other limits are those of Lane.
+    `threads` bounds application calls at once, `max_lost` the threads that are replaced; the other
+    settings are those of Lane.
     """
 
-    def __init__(self, *, threads: int, queue_size: int, queue_timeout: float, shortest: float) -> None:
+    def __init__(self, *, threads: int, max_lost: int, **settings: Any) -> None:
         self._threads = threads
-        self._make_lane = partial(Lane, queue_size=queue_size, queue_timeout=queue_timeout, shortest=shortest)
+        self._max_lost = max_lost
+        self._settings = settings
         self._lanes: list[Lane] = []
 
     def start(self, make_doors: Callable[[], Sequence[Door]], *, here: bool) -> None:
         # With the interpreter's lock, a second lane would only fight the first one for it.
         parallel = not getattr(sys, "_is_gil_enabled", lambda: True)()
         count = min(self._threads, os.cpu_count() or 1) if parallel else 1
+        lost = -(-self._max_lost // count)
         for share in self._shares(count):
-            self._lanes.append(self._make_lane(make_doors(), limit=share))
+            self._lanes.append(Lane(make_doors(), limit=share, max_lost=lost, **self._settings))
         for lane in self._lanes:
             lane.start()
 

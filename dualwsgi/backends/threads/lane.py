@@ -49,6 +49,7 @@ from __future__ import annotations
 import logging
 import os
 import select
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -59,6 +60,9 @@ from typing import Final
 from ...counters import Counters, total
 from ...seam import Call, Door, Parked, Turn, Verdict, View
 from ..acceptor import Acceptor
+from ..ends import Ends
+from ..queueing import Patience
+from .guard import CallGuard
 from .routes import Route, Routes
 from .stream import ThreadStream
 
@@ -83,6 +87,9 @@ RESERVE_TIME: Final = 10.0
 IDLE_TIME: Final = 20.0
 """Seconds after which a follower with nothing to do goes."""
 
+LOST_AFTER: Final = 1.0
+"""Seconds after the end of its request until a thread that is still in the call is given up."""
+
 SAMPLE_INTERVAL: Final = 0.1
 """Seconds between two batches whose calls are measured one by one."""
 
@@ -98,12 +105,14 @@ Job = tuple[Parked, Route | None]
 class Worker:
     """A thread of a lane: now leader, now follower."""
 
-    __slots__ = ("_wake", "ident", "job", "kept", "turn")
+    __slots__ = ("_wake", "ident", "job", "job_waited", "kept", "turn")
 
-    def __init__(self, job: Job | None) -> None:
+    def __init__(self, job: Job | None, guard: CallGuard | None) -> None:
         self.job = job  # what to serve when called; None means: lead
+        self.job_waited = False  # it comes from a queue
         self.kept: Parked | None = None  # the connection that it has taken off the set, to stay with it
         self.turn = Turn(monotonic())
+        self.turn.guard = guard
         self.ident = 0  # the thread's identifier, once it runs
         self._wake = threading.Lock()
         self._wake.acquire()
@@ -121,16 +130,30 @@ class Lane:
     """See the essay above.
 
     `limit` bounds application calls at once; `queue_size` and `queue_timeout` (seconds) the requests
-    that wait for one; `shortest` (seconds) is the shortest deadline there is.
+    that wait for one; `shortest` (seconds) is the shortest deadline there is.  Threads that stay in a
+    call after its deadline are interrupted, if `interrupts`, and replaced, up to `max_lost` of them.
     """
 
     def __init__(
-        self, doors: Sequence[Door], *, limit: int, queue_size: int, queue_timeout: float, shortest: float
+        self,
+        doors: Sequence[Door],
+        *,
+        limit: int,
+        queue_size: int,
+        queue_timeout: float,
+        queue_target: float,
+        shortest: float,
+        interrupts: bool,
+        max_lost: int,
     ) -> None:
-        self._acceptors = {door.sock.fileno(): Acceptor(door, ThreadStream) for door in doors}
+        self._ends = Ends(self._adopt_ends, _in_a_thread, select.epoll)
+        make_stream = partial(ThreadStream, self._ends)
+        self._acceptors = {door.sock.fileno(): Acceptor(door, make_stream) for door in doors}
         self._limit = limit
+        self._interrupts = interrupts
+        self._max_lost = max_lost
         self._queue_size = queue_size
-        self._queue_timeout = queue_timeout
+        self._queueing = Patience(queue_timeout, queue_target)
         self._chore_interval = min(1.0, max(shortest / 4, 0.005))
         self._epoll = select.epoll()
         self._alarm = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -155,7 +178,9 @@ class Lane:
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
         self._busy = 0
-        self._running: set[Parked] = set()  # what `_busy` counts
+        self._running: dict[Worker, Parked] = {}  # what `_busy` counts
+        self._late: dict[Worker, tuple[Parked, float]] = {}  # of those, whose request was ended, and when
+        self._lost: dict[Worker, Parked] = {}  # those that are not counted any more
         self._inline_ok = True  # `_busy` is below the limit; read without the lock
         self._reserve_until = 0.0
         self._queue: deque[Job] = deque()
@@ -224,7 +249,7 @@ class Lane:
         with self._changed:
             self._stopping = True
             self._ring()
-            for conn in self._running:
+            for conn in (*self._running.values(), *self._lost.values()):
                 conn.interrupt()
             for worker in self._idle:
                 worker.call()
@@ -236,6 +261,7 @@ class Lane:
         for conn in [*self._parked.values(), *(job[0] for job in (*self._queue, *self._quick_queue))]:
             conn.close()
         self._parked.clear()
+        self._ends.close()
         if stuck:
             logger.warning("%d application calls did not end and were left behind", stuck)
         else:
@@ -256,12 +282,8 @@ class Lane:
     def look(self) -> View:
         """See dualwsgi.seam.Backend."""
         with self._lock:
-            working = self._workers.difference(self._idle)
-            calls = [
-                Call(worker.job[0], worker.ident, None)
-                for worker in working
-                if worker.job is not None and worker.job[0] in self._running
-            ]
+            at_it = (*self._running.items(), *self._lost.items())
+            calls = [Call(conn, worker.ident, None) for worker, conn in at_it]
             leader = self._leader
             calls += [Call(conn, leader.ident, None) for conn in self._token if leader is not None]
             queued = [job[0] for job in (*self._quick_queue, *self._queue)]
@@ -377,10 +399,15 @@ class Lane:
         elif fd == self._alarm:
             while self._orders:
                 self._orders.popleft()(turn)
+        elif fd == self._ends.fd:
+            self._ends.collect()
         else:
             self._missed[fd] = self._missed.get(fd, 0) | events
             if fd in self._parked:
                 self._recall(fd)
+
+    def _adopt_ends(self, fd: int) -> None:
+        self._epoll.register(fd, select.EPOLLIN)
 
     def _accept(self, acceptor: Acceptor, turn: Turn) -> None:
         self._take_in(acceptor, turn, len(self._parked) + self._busy)
@@ -446,16 +473,52 @@ class Lane:
                 verdict = conn.expire(turn)
                 if verdict is not WANT_READ:
                     self._follow(conn, verdict, turn)
+        self._end_late_calls(turn)
         self._tend_queues(turn)
+
+    def _end_late_calls(self, turn: Turn) -> None:
+        """Ends requests whose calls have outlived their deadlines, and gives up threads that stay there."""
+        now = turn.now
+        with self._lock:
+            late = [(worker, conn) for worker, conn in self._running.items() if conn.is_late(now)]
+        frames = sys._current_frames() if late else {}
+        for worker, conn in late:
+            guard = worker.turn.guard
+            stretch = guard.stretch if isinstance(guard, CallGuard) else None
+            if conn.time_out(turn, frames.get(worker.ident)):
+                if isinstance(guard, CallGuard):
+                    guard.interrupt(stretch)
+                with self._lock:
+                    self._late[worker] = conn, now
+        if self._late:
+            self._give_up_threads(turn)
+
+    def _give_up_threads(self, turn: Turn) -> None:
+        given_up = []
+        with self._lock:
+            for worker, (conn, since) in list(self._late.items()):
+                if self._running.get(worker) is not conn:
+                    del self._late[worker]
+                elif turn.now - since > LOST_AFTER and len(self._lost) < self._max_lost:
+                    del self._late[worker]
+                    self._leave_place(worker)
+                    self._lost[worker] = conn
+                    given_up.append((conn, len(self._lost)))
+        for conn, count in given_up:
+            turn.counters.lost += 1
+            logger.error(
+                "%s: the call did not end after its deadline; its thread is replaced (%d of at most %d)",
+                conn.describe(),
+                count,
+                self._max_lost,
+            )
 
     def _tend_queues(self, turn: Turn) -> None:
         """Refuses requests that have waited too long, and fills places that came free by time."""
-        oldest = turn.now - self._queue_timeout
         while True:
             with self._lock:
-                stale = next(
-                    (q for q in (self._quick_queue, self._queue) if q and q[0][0].since < oldest), None
-                )
+                queues = (self._quick_queue, self._queue)
+                stale = next((q for q in queues if q and self._is_stale(q[0][0], turn.now)), None)
                 job = stale.popleft() if stale is not None else self._next_queued(turn.now)
                 if job is None:
                     return
@@ -467,6 +530,10 @@ class Lane:
                 turn.counters.waits.note(turn.now - job[0].since)
                 self._hand_over(job, turn)
 
+    def _is_stale(self, conn: Parked, now: float) -> bool:
+        patience = self._queueing
+        return now - conn.since > (patience.timeout if conn.has_begun else patience.limit(now))
+
     # Handing over
 
     def _hand_over(self, job: Job, turn: Turn) -> None:
@@ -476,13 +543,14 @@ class Lane:
         with self._lock:
             if quick:
                 self._reserve_until = turn.now + RESERVE_TIME
-            free = self._idle or len(self._workers) <= self._limit
+            free = self._idle or len(self._workers) <= self._limit + len(self._lost)
             if free and self._busy < self._places(quick, turn.now):
-                self._take_place(conn)
                 del self._parked[conn.fd]
                 appoint = self._appoint(job)
             elif len(self._queue) + len(self._quick_queue) < self._queue_size:
                 del self._parked[conn.fd]
+                if not self._queue and not self._quick_queue:
+                    self._queueing.begins(turn.now)
                 (self._quick_queue if quick else self._queue).append(job)
                 return
             else:
@@ -506,26 +574,33 @@ class Lane:
             return self._queue.popleft()
         return None
 
-    def _take_place(self, conn: Parked) -> None:
+    def _take_place(self, worker: Worker, conn: Parked) -> None:
         """Counts a call; under the lock, as everything that counts."""
         self._busy += 1
         self._inline_ok = self._busy < self._limit
-        self._running.add(conn)
+        self._running[worker] = conn
 
-    def _leave_place(self, conn: Parked) -> None:
-        self._busy -= 1
-        self._inline_ok = self._busy < self._limit
-        self._running.discard(conn)
+    def _leave_place(self, worker: Worker) -> None:
+        if self._lost.pop(worker, None) is None:  # else it was counted out before
+            self._busy -= 1
+            self._inline_ok = self._busy < self._limit
+            del self._running[worker]
 
     def _appoint(self, job: Job | None) -> Callable[[], None]:
         """Gives a job to a thread; what is returned must be called outside the lock, to tell it."""
         if self._idle:
             worker = self._idle.pop()
             worker.job = job
-            return worker.call
-        worker = Worker(job)
-        self._workers.add(worker)
-        return threading.Thread(target=self._work, args=(worker,), name="dualwsgi-worker", daemon=True).start
+            tell: Callable[[], None] = worker.call
+        else:
+            worker = Worker(job, CallGuard() if self._interrupts else None)
+            self._workers.add(worker)
+            tell = threading.Thread(
+                target=self._work, args=(worker,), name="dualwsgi-worker", daemon=True
+            ).start
+        if job is not None:
+            self._take_place(worker, job[0])
+        return tell
 
     # The followers
 
@@ -553,13 +628,17 @@ class Lane:
                 else:
                     conn, route = me.job
                     verdict = RUN
+                if me.job_waited:
+                    me.job_waited = False
+                    verdict = self._reconsider(conn, me.turn)
+                    route = route if verdict is RUN else None
                 verdict = self._serve(conn, verdict, route, me.turn)
                 if verdict is WANT_READ and route is not None and self._worth_staying(conn, route):
                     if not self._stay(conn, route, me):
                         break
                 else:
                     self._give_back(conn, verdict, me)
-                    if not self._next_job(me, conn):
+                    if not self._next_job(me):
                         break
         finally:
             with self._changed:
@@ -599,6 +678,17 @@ class Lane:
             logger.critical("serving a connection failed; it is closed", exc_info=True)
             return CLOSE
         return verdict
+
+    def _reconsider(self, conn: Parked, turn: Turn) -> Verdict:
+        """RUN, if a request that had to wait is still worth a call; else what was done instead."""
+        turn.now = monotonic()
+        try:
+            if self._is_stale(conn, turn.now):
+                return conn.refuse(turn, "too busy; try again")
+            return conn.forgo(turn) or RUN
+        except Exception:
+            logger.critical("serving a connection failed; it is closed", exc_info=True)
+            return CLOSE
 
     def _give_back(self, conn: Parked, verdict: Verdict, me: Worker) -> None:
         """Lets go of a connection, which must not be touched after."""
@@ -648,7 +738,7 @@ class Lane:
             conn.stream.allow_waits(STAY)
             me.kept = conn
         with self._lock:
-            self._leave_place(conn)
+            self._leave_place(me)
             self._staying += 1
         verdict = conn.advance(turn)
         conn.since = turn.now = monotonic()
@@ -657,7 +747,7 @@ class Lane:
             self._staying -= 1
             came = came and not self._stopping and self._busy < self._places(False, turn.now)
             if came:
-                self._take_place(conn)
+                self._take_place(me, conn)
         route.stayed(verdict is RUN)
         if came:
             me.job = (conn, conn.request.line.route)
@@ -667,10 +757,10 @@ class Lane:
             found = self._find_job(me)
         return (found or self._await_call(me)) and not self._stopping
 
-    def _next_job(self, me: Worker, done: Parked) -> bool:
+    def _next_job(self, me: Worker) -> bool:
         """Waits for something to do; False if there will be nothing."""
         with self._lock:
-            self._leave_place(done)
+            self._leave_place(me)
             found = self._find_job(me)
         return (found or self._await_call(me)) and not self._stopping
 
@@ -680,9 +770,10 @@ class Lane:
         if job is None:
             self._idle.append(me)
             return False
-        self._take_place(job[0])
+        self._take_place(me, job[0])
         me.job = job
         me.turn.counters.waits.note(monotonic() - job[0].since)
+        me.job_waited = True
         return True
 
     def _await_call(self, me: Worker) -> bool:
@@ -732,14 +823,17 @@ class Lane:
             except IndexError:
                 return  # the call has just returned
             del self._parked[conn.fd]
-            self._take_place(conn)
-            if self._leader is not None:
-                self._leader.job = (conn, None)  # for look(): what it is at
+            assert self._leader is not None
+            self._take_place(self._leader, conn)
             appoint = self._appoint(None)
         route = conn.request.line.route
         if route is not None:
             route.kept_leader(computing)
         appoint()
+
+
+def _in_a_thread(callback: Callable[[], object]) -> None:
+    threading.Thread(target=callback, name="dualwsgi-callback", daemon=True).start()
 
 
 def _is_runnable(thread: int) -> bool:

@@ -33,6 +33,16 @@ class ThreadStream(SocketStream):
     def wait_writable(self, timeout: float) -> None:
         self._wait(select.POLLOUT, timeout)
 
+    def peer_ended(self, timeout: float) -> bool:
+        poll = select.poll()
+        poll.register(self.fd, select.POLLRDHUP)
+        return bool(poll.poll(timeout * 1000))
+
+    def is_broken(self) -> bool:
+        poll = select.poll()
+        poll.register(self.fd, 0)  # errors and the end of both sides are always told
+        return bool(poll.poll(0))
+
     def _wait(self, events: int, timeout: float) -> None:
         poll = select.poll()
         poll.register(self.fd, events)
