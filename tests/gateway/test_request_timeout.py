@@ -44,6 +44,7 @@ def check_504(client: Client) -> None:
     assert client.ended()
 
 
+@pytest.mark.usefixtures("clear_or_tls")
 def test_a_call_that_outlives_its_deadline_is_answered_504_and_its_stack_is_logged(
     serve: Serve, kit: Kit, gate: Gate, said: Said, tmp_path: Path
 ) -> None:
@@ -106,6 +107,7 @@ def test_a_connection_that_was_quick_before_is_ended_when_it_is_late(
     assert eventually(said)
 
 
+@pytest.mark.usefixtures("clear_or_tls")
 @pytest.mark.parametrize("content", ["generated", "written"])
 @pytest.mark.parametrize("framing", ["sized", "chunked", "close"])
 def test_a_response_that_has_begun_is_cut_and_never_ends_well(
@@ -140,6 +142,7 @@ def test_a_response_that_has_begun_is_cut_and_never_ends_well(
     assert served.counter("timeouts") == 1
 
 
+@pytest.mark.usefixtures("clear_or_tls")
 @pytest.mark.parametrize("waits", ["for the body", "for the client to read"])
 def test_a_call_that_waits_for_its_client_ends_by_itself(serve: Serve, said: Said, waits: str) -> None:
     errors: list[BaseException] = []
