@@ -553,7 +553,7 @@ class Config:
     max_keepalive_requests: int = _knob(
         0, Count("Requests on one connection before it is closed. 0: no limit.", 0, 2**31 - 1)
     )
-    max_connections_per_address: int = _knob(
+    limit_per_address: int = _knob(
         0,
         Count(
             "Connections that one peer address (of IPv6: one /64) may have; more get 503. 0: no limit.",
@@ -604,9 +604,13 @@ class Config:
             0.0,
         ),
     )
-    interrupt_threads: bool = _knob(
-        False,
-        Switch("Raise RequestTimeout in the thread of a call over its request timeout (green always does)."),
+    late_calls: Literal["leave", "interrupt"] = _knob(
+        "leave",
+        Choice(
+            "What becomes of a thread in a call over its request timeout: left to itself, or interrupted by "
+            "RequestTimeout, as on green.",
+            *("leave", "interrupt"),
+        ),
     )
     max_lost_threads: int = _knob(
         32,

@@ -125,7 +125,7 @@ class Server:
         """The process that has this one as its worker; 0 for none."""
         self.started = 0.0
         """When it began to serve, in monotonic seconds; 0.0 before."""
-        limit = config.max_connections_per_address
+        limit = config.limit_per_address
         self._census = Census(limit) if limit else None
         # What a signal handler touches is a flag and a raw lock: an Event's own lock may be held by
         # the very thread that the handler interrupts.
@@ -433,7 +433,7 @@ def _make_backend(config: Config) -> Backend:
 
     return ThreadsBackend(
         threads=config.threads,
-        interrupts=config.interrupt_threads,
+        interrupts=config.late_calls == "interrupt",
         max_lost=config.max_lost_threads,
         **limits,
     )

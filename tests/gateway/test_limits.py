@@ -154,7 +154,7 @@ def test_a_connection_carries_so_many_requests_and_the_last_one_says_so(serve: S
 
 
 def test_an_address_has_so_many_connections_and_more_are_answered_503(serve: Serve) -> None:
-    served = serve(echo, max_connections_per_address=3)
+    served = serve(echo, limit_per_address=3)
     welcome = [served.client() for _ in range(3)]
     for client in welcome:
         assert client.send(request()).response().status == 200
@@ -179,7 +179,7 @@ def test_an_address_has_so_many_connections_and_more_are_answered_503(serve: Ser
 
 
 def test_connections_are_counted_by_address_and_not_on_unix_sockets(serve: Serve) -> None:
-    served = serve(echo, over="unix", max_connections_per_address=1)
+    served = serve(echo, over="unix", limit_per_address=1)
     clients = [served.client() for _ in range(5)]
     for client in clients:
         assert client.send(request()).response().status == 200

@@ -314,7 +314,7 @@ def test_threads_raise_in_the_call_if_asked_to(serve: Serve, kit: Kit, said: Sai
                 raise
         return answering()(environ, start_response)
 
-    served = serve(app, request_timeout=SHORT, interrupt_threads=True, threads=2)
+    served = serve(app, request_timeout=SHORT, late_calls="interrupt", threads=2)
     clients = [served.client().send(STUCK) for _ in range(2)]
     for client in clients:
         check_504(client)
@@ -339,7 +339,7 @@ def test_an_interruption_that_comes_too_late_hits_nobody(serve: Serve, kit: Kit,
             pause.wait(0.0005)
         return answering()(environ, start_response)
 
-    served = serve(app, request_timeout=10.0, interrupt_threads=True, threads=4, linger_timeout=0.005)
+    served = serve(app, request_timeout=10.0, late_calls="interrupt", threads=4, linger_timeout=0.005)
     statuses: dict[int, int] = {}
 
     def ask_often() -> None:
