@@ -77,6 +77,7 @@ class Connection:
         "_environ",
         "_exchange",
         "_forwarding",
+        "_head_out",
         "_heads",
         "_input",
         "_kept",
@@ -91,7 +92,6 @@ class Connection:
         "buffer",
         "deadline",
         "fd",
-        "head_out",
         "is_tunnel",
         "on_close",
         "outlet",
@@ -134,7 +134,7 @@ class Connection:
         self._exchange: Exchange | None = None  # whose end waits for the client
         self.outlet = Outlet(stream, site.config.write_timeout, site.response_pace, deadline, turn)
         self.on_close: Callable[[], None] | None = None  # called once, after the connection has ended
-        self.head_out = False  # the head of the final response has been made
+        self._head_out = False  # the head of the final response has been made
         self.is_tunnel = False  # what the client sends is no HTTP
         self._served = 0
         self._kept = 0  # heads given to the memory of the site
@@ -482,12 +482,12 @@ class Connection:
             return False
         return self.body is None or self.body.is_worth_draining
 
-    def head_goes_out(self, *, tunnel: bool) -> None:
+    def head_is_out(self, *, tunnel: bool) -> None:
         """The head of the final response has been made: interim ones are over.
 
         `tunnel`: after it, what the client sends is no HTTP.
         """
-        self.head_out = True
+        self._head_out = True
         if tunnel:
             self.deadline.set(None)
         if self.body is not None:
@@ -507,7 +507,7 @@ class Connection:
         if not INTERIM.fullmatch(status):
             raise ApplicationError("an interim status is 102 to 199 and a reason")
         octets = b"HTTP/1.1 %b\r\n%b\r\n" % (status.encode("latin-1"), encode_fields(headers))
-        if self.request.line.version >= HTTP_11 and not self.head_out:
+        if self.request.line.version >= HTTP_11 and not self._head_out:
             self.outlet.send(octets)
 
     # The end of a response
@@ -581,14 +581,11 @@ class Connection:
             return self._drain_body(self.outlet.turn)
         return self._next_request()
 
-    def _note(self, request: Request | None, status: str, size: int, turn: Turn | None = None) -> None:
-        """A request has ended, `request` None if it was none; as the short way in run() does.
-
-        `turn` is whose who has ended it, if that is not the connection's.
-        """
+    def _note(self, request: Request | None, status: str, size: int) -> None:
+        """A request has ended, `request` None if it was none; as the short way in run() does."""
         now = monotonic()
         seconds = now - self.since
-        counters = (turn or self.outlet.turn).counters
+        counters = self.outlet.turn.counters
         line = request.line if request is not None else None
         counters.done += (line, self._peer, int(status[:3]), size, seconds, now, 0)
         if len(counters.done) >= FOLD_AT:
@@ -601,7 +598,7 @@ class Connection:
         if self._input is not None:
             self._input.close()
             self._input = None
-        self.head_out = False
+        self._head_out = False
         self._served += 1
         if self.buffer:
             self._scanned = 0
@@ -733,7 +730,9 @@ class Connection:
             status, size = CLIENT_CLOSED, 0
             self.stream.abort()
         self.stream.shutdown_write()
-        self._note(self.request, status, size, turn)
+        calls, self.outlet.turn = self.outlet.turn, turn
+        self._note(self.request, status, size)
+        self.outlet.turn = calls
 
     def _too_late(self, exchange: Exchange | None) -> Verdict:
         """The call has come to its end after time_out() has."""
@@ -754,7 +753,7 @@ class Connection:
         """The call was interrupted when nobody had its response in hand any more."""
         self.outlet.turn = turn
         if not self.deadline.finish():
-            return self._too_late(None) if not self.head_out else CLOSE
+            return self._too_late(None) if not self._head_out else CLOSE
         self.stream.break_off()
         return CLOSE
 

@@ -69,7 +69,7 @@ class Deadline:
         conn = self._conn
         if conn is not None:
             self.at = at
-            self._start = [] if conn.head_out else [True]
+            self._start = [] if conn._head_out else [True]
             self._end = [True]
             self.settled = False
             conn.write_in_time()

@@ -206,7 +206,7 @@ class Exchange:
         self.content_sent = 0
         self._overflowed = False
         self.head_sent = True
-        conn.head_goes_out(tunnel=decided.framing is Framing.RAW)
+        conn.head_is_out(tunnel=decided.framing is Framing.RAW)
         date = b"" if plan.has_date else conn.site.date.line
         return b"%b%b%b\r\n" % (plan.head, decided.lines, date)
 

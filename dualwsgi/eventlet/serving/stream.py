@@ -8,8 +8,10 @@ a timeout that has passed: the wait that follows it ends at once.
 from __future__ import annotations
 
 import errno
+import select
 import socket
 import ssl
+import threading
 from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Any, Final
@@ -127,6 +129,32 @@ class SocketStream:
 
     def interrupt(self) -> None:
         shut_down(self._sock)
+
+    def abort(self) -> None:
+        shut_down(self._sock)
+
+    def peer_ended(self, timeout: float) -> bool:
+        return self._told_of(select.POLLRDHUP, timeout)
+
+    def is_broken(self) -> bool:
+        return self._told_of(0, 0.0)
+
+    def _told_of(self, events: int, timeout: float) -> bool:
+        poll = select.poll()  # as patching has it
+        poll.register(self.fd, events)
+        return bool(poll.poll(timeout * 1000))
+
+    def watch_end(self, callback: Callable[[], object]) -> None:
+        def watch() -> None:
+            while self._sock.fileno() >= 0:
+                if self.peer_ended(1.0):
+                    callback()
+                    break
+
+        threading.Thread(target=watch, name="dualwsgi-callback", daemon=True).start()
+
+    def unsent(self) -> int:
+        return 0
 
     def shutdown_write(self) -> None:
         self._lingers_until = monotonic() + self.linger_time
