@@ -23,6 +23,7 @@ FLOORS = (
     *("green", "backends"),
     "serve",
     "__init__",  # the front door
+    "compare",  # starts servers as child processes, and is imported by none
     *("eventlet", "testing"),  # the annexes: nobody inside imports them
 )
 FLOOR = {part: height for height, part in enumerate(FLOORS)}
@@ -32,6 +33,7 @@ ONLY = {
     "green": {"errors"},
     "http11": {"errors", "config", "seam", "counters"},
     "example": set[str](),
+    "compare": {"_version", "config", "errors"},
     "__main__": set[str](),
 }
 
@@ -43,6 +45,9 @@ HTTP11_STDLIB = {
 
 # Where greenlet may be imported; nothing else from outside the standard library may be, anywhere.
 GREENLET_AT_HOME = ("dualwsgi/green/", "dualwsgi/backends/green/")
+
+# What runs in the load generator's own process, which is nobody's import.
+LOCUST_AT_HOME = "dualwsgi/compare/driver.py"
 
 # What the command line need not know.
 CLI_FORBIDDEN = {"http11", "gateway", "backends", "counters", "seam"}
@@ -110,7 +115,14 @@ def test_the_library_stands_on_the_standard_library_and_greenlet(path: Path) -> 
         foreign.discard("dualwsgi_cli")
     if place == "dualwsgi/testing/plugin.py":
         foreign.discard("pytest")  # which loads it, and nothing else does
+    if place == LOCUST_AT_HOME:
+        foreign -= {"locust", "gevent"}
     assert not foreign, "a greenlet import outside its home would turn the GIL on for the threads backend"
+
+
+@each("dualwsgi")
+def test_nobody_imports_the_process_that_locust_patches(path: Path) -> None:
+    assert ("compare", "driver") not in {names[:2] for names in house_imports(path)}
 
 
 @each("dualwsgi/http11")

@@ -1,4 +1,4 @@
-"""The commands, as typer sees them: `dualwsgi run`, `top`, `ctl`, `config`, `migrate`."""
+"""The commands, as typer sees them: `dualwsgi run`, `compare`, `top`, `ctl`, `config`, `migrate`."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ app.command("run")(run)
 
 # What a plain `run` does not need is not imported for it.
 if sys.argv[1:2] != ["run"]:
+    from dualwsgi_cli.compare import compare
     from dualwsgi_cli.ctl import ctl
     from dualwsgi_cli.migration.command import migrate
     from dualwsgi_cli.show import show_config
@@ -29,6 +30,7 @@ if sys.argv[1:2] != ["run"]:
 
     app.add_typer(ctl, name="ctl")
     app.command("top")(top)
+    app.command("compare")(compare)
     app.command("config")(show_config)
     app.command("migrate")(migrate)
 

@@ -24,8 +24,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from dualwsgi.compare.process import adopt_orphans, raise_file_limit
 from loadtests.peers import wrk
-from loadtests.peers.process import adopt_orphans, raise_file_limit
 from loadtests.peers.report import Result, as_json, as_markdown, on_screen, subject_of
 from loadtests.peers.rounds import Bench, run
 from loadtests.peers.scenarios import SCENARIOS

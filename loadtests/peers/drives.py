@@ -13,8 +13,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from dualwsgi.compare.process import Process, idle_seconds
 from loadtests.peers import wire, wrk
-from loadtests.peers.process import Process, idle_seconds
 from loadtests.peers.stats import percentile
 
 SLACK = 0.10

@@ -13,9 +13,9 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from dualwsgi.compare.process import Process, ServerFailed
 from loadtests.peers import wire
 from loadtests.peers.drives import How, Running, Sample
-from loadtests.peers.process import Process, ServerFailed
 from loadtests.peers.scenarios import Scenario
 from loadtests.peers.servers import REPOSITORY, SERVERS, Environments, Server, free_port
 from loadtests.peers.wrk import WrkFailed

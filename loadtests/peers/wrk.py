@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from loadtests.peers.process import pinned
+from dualwsgi.compare.process import pinned
 
 SCRIPTS = Path(__file__).parent / "wrk"
 _SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}

@@ -11,9 +11,9 @@ from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 import pytest
 
+from dualwsgi.compare.process import cpu_seconds, descendants
 from loadtests.peers import apps, reference, wire, wrk
 from loadtests.peers.drives import Sample
-from loadtests.peers.process import cpu_seconds, descendants
 from loadtests.peers.report import Result, aligned, as_json, as_markdown, rows, verdicts
 from loadtests.peers.rounds import Record
 from loadtests.peers.scenarios import SCENARIOS

@@ -1,4 +1,4 @@
-"""A server as a tree of processes: started, watched through /proc, ended by process id and never by name.
+"""A program as a tree of processes: started, watched through /proc, ended by process id and never by name.
 
 CPU is read from each process's own clock (`clock_gettime` on the id that the kernel derives from a pid),
 which is user and system time of all its threads, past ones too, in nanoseconds; utime and stime of
@@ -50,8 +50,13 @@ def raise_file_limit(wanted: int) -> int:
     return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
-def pinned(argv: Sequence[str], cpu: int | None) -> list[str]:
-    """The command line, confined to one CPU when `cpu` is not None."""
+def can_pin() -> bool:
+    """Whether `pinned` can confine anything: Linux's taskset is there."""
+    return shutil.which("taskset") is not None
+
+
+def pinned(argv: Sequence[str], cpu: int | str | None) -> list[str]:
+    """The command line, confined to a CPU, or to a list of them ("0,2-3"), when `cpu` is not None."""
     taskset = shutil.which("taskset")
     return [*argv] if cpu is None or taskset is None else [taskset, "-c", str(cpu), *argv]
 
@@ -97,6 +102,16 @@ def cpu_seconds(pid: int) -> float:
         return 0.0 if fields is None else (int(fields[11]) + int(fields[12])) / TICKS
 
 
+def waited_for_cpu(pid: int) -> float:
+    """Seconds that the living threads of a process were ready to run and had no CPU; 0 where nobody tells."""
+    total = 0
+    with contextlib.suppress(OSError):
+        for task in os.listdir(PROC / str(pid) / "task"):
+            with contextlib.suppress(OSError):
+                total += int((PROC / str(pid) / "task" / task / "schedstat").read_text().split()[1])
+    return total / 1e9
+
+
 def idle_seconds(cpu: int) -> float:
     """How long a CPU has had nothing to do, since boot."""
     for line in (PROC / "stat").read_text().splitlines():
@@ -128,7 +143,7 @@ class Process:
         env: Mapping[str, str],
         cwd: Path,
         output: Path,
-        cpu: int | None,
+        cpu: int | str | None,
     ) -> None:
         self.name = name
         self.output = output
@@ -196,6 +211,24 @@ class Process:
             with contextlib.suppress(FileNotFoundError, ProcessLookupError):
                 count += len(os.listdir(PROC / str(pid) / "task"))
         return count
+
+    def switches(self) -> int:
+        """Context switches of the whole tree, voluntary or not. Those of threads that ended are lost."""
+        count = 0
+        for pid in self.pids():
+            try:
+                tasks = os.listdir(PROC / str(pid) / "task")
+            except OSError:
+                continue
+            for task in tasks:
+                with contextlib.suppress(OSError):
+                    for line in (PROC / str(pid) / "task" / task / "status").read_text().splitlines()[-2:]:
+                        count += int(line.rpartition(":")[2])
+        return count
+
+    def waited(self) -> float:
+        """Seconds that threads of the tree were ready to run and had no CPU. Those that ended are lost."""
+        return sum(waited_for_cpu(pid) for pid in self.pids())
 
     # The end
 
