@@ -2,7 +2,7 @@
 
     python -m loadtests.peers --setup                    make the peers' environment, once
     python -m loadtests.peers hello close                two scenarios
-    python -m loadtests.peers --rounds 9 --json out.json --markdown out.md
+    python -m loadtests.peers --rounds 9 --json out.json --docs docs/benchmarks.md
     python -m loadtests.peers --list                     scenarios and servers
 
 Linux only: costs are read from /proc. wrk is needed (Debian: `apt install wrk`). Servers run on CPU 0,
@@ -21,15 +21,18 @@ import signal
 import sys
 import tempfile
 from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
-from dualwsgi.compare.process import adopt_orphans, raise_file_limit
-from loadtests.peers import wrk
-from loadtests.peers.report import Result, as_json, as_markdown, on_screen, subject_of
+from dualwsgi.compare.process import ServerFailed, adopt_orphans, raise_file_limit
+from loadtests.peers import postgres, wrk
+from loadtests.peers.plots import as_svg
+from loadtests.peers.report import Result, as_json, as_markdown, as_page, on_screen, subject_of
 from loadtests.peers.rounds import Bench, run
 from loadtests.peers.scenarios import SCENARIOS
-from loadtests.peers.servers import PEERS, SERVERS, Environments, machine, set_up, versions
+from loadtests.peers.servers import PEERS, SERVERS, Environments, machine, make_certificate, set_up, versions
 
 FILES = 20_000
 
@@ -64,7 +67,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 options.client_cpu if options.pin else None,
             )
             for name in options.scenarios or SCENARIOS:
-                results.append(_one(bench, name, options))
+                try:
+                    results.append(_one(bench, name, options))
+                except ServerFailed as error:
+                    print(f"{name} SKIPPED: {error}", file=sys.stderr)
+                    continue
                 on_screen(results[-1])
                 sys.stdout.flush()
     except KeyboardInterrupt:
@@ -79,7 +86,15 @@ def _one(bench: Bench, name: str, options: argparse.Namespace) -> Result:
     scenario = SCENARIOS[name]
     names = [server for server in scenario.servers if not options.servers or server in options.servers]
     rounds = min(options.rounds, scenario.most_rounds)
-    records = run(bench, scenario, names, rounds, _say)
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="needs-", dir=bench.scratch)))
+        if scenario.tls:
+            bench = replace(bench, certificate=make_certificate(folder))
+        if scenario.database:
+            _say(f"{scenario.name}: starting PostgreSQL")
+            bench.scratch.chmod(0o711)  # PostgreSQL runs as a user of its own
+            bench = replace(bench, database=stack.enter_context(postgres.running(folder, bench.client_cpu)))
+        records = run(bench, scenario, names, rounds, _say)
     _say("")
     return Result(scenario, records, subject_of(records))
 
@@ -95,8 +110,22 @@ def _write(results: Sequence[Result], about: dict[str, Any], options: argparse.N
         return
     if options.json is not None:
         options.json.write_text(json.dumps(as_json(results, about), indent=2) + "\n")
+    if options.docs is not None:
+        _write_docs(results, about, options.docs)
     if options.markdown is not None:
         options.markdown.write_text(as_markdown(results, about))
+
+
+def _write_docs(results: Sequence[Result], about: dict[str, Any], page: Path) -> None:
+    """The page, and a picture a scenario in a folder that is called as it is."""
+    folder = page.with_suffix("")
+    folder.mkdir(parents=True, exist_ok=True)
+    plots = {}
+    for result in results:
+        if (picture := as_svg(result)) is not None:
+            (folder / f"{result.scenario.name}.svg").write_text(picture)
+            plots[result.scenario.name] = f"{folder.name}/{result.scenario.name}.svg"
+    page.write_text(as_page(results, about, plots))
 
 
 def _about(options: argparse.Namespace, environments: Environments) -> dict[str, Any]:
@@ -165,6 +194,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="only these servers (default: each scenario's)",
     )
     add("--json", type=Path, metavar="FILE", help="write every round's figures")
+    add("--docs", type=Path, metavar="FILE", help="write the documentation's page and its pictures")
     add("--markdown", type=Path, metavar="FILE", help="write the tables for the documentation")
     add(
         "--python",

@@ -36,6 +36,17 @@ def megabyte(environ: Environ, start_response: StartResponse) -> Iterable[bytes]
     return _answer(start_response, MEGABYTE)
 
 
+def streamed(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    """Twenty pieces of 4 KB from a generator, without a length."""
+    start_response("200 OK", [("Content-Type", "application/octet-stream")])
+    return (MEGABYTE[:4096] for _ in range(20))
+
+
+def sleep100(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    time.sleep(0.100)
+    return _answer(start_response, GREETING)
+
+
 def sleep10(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
     time.sleep(0.010)
     return _answer(start_response, GREETING)

@@ -214,36 +214,48 @@ def plain_poller(application: Application, port: int, threads: int) -> None:
 # Runners of peers. Each imports its server when it is called, and patches before the application is imported.
 
 
-def run_bjoern(name: str, port: int, threads: int) -> None:
+Certificate = tuple[str, str] | None
+"""The chain and its key, where TLS is spoken."""
+
+
+def run_bjoern(name: str, port: int, threads: int, certificate: Certificate) -> None:
     importlib.import_module("bjoern").run(load(name), HOST, port)
 
 
-def run_cheroot(name: str, port: int, threads: int) -> None:
+def run_cheroot(name: str, port: int, threads: int, certificate: Certificate) -> None:
     wsgi = importlib.import_module("cheroot.wsgi")
     server = wsgi.Server(
         (HOST, port), load(name), numthreads=threads, max=threads, request_queue_size=BACKLOG
     )
     server.timeout = 600
+    if certificate is not None:
+        adapter = importlib.import_module("cheroot.ssl.builtin").BuiltinSSLAdapter
+        server.ssl_adapter = adapter(*certificate)
     server.keep_alive_conn_limit = MANY  # 10 by default: 54 of 64 connections would not be kept
     server.start()
 
 
-def run_eventlet(name: str, port: int, threads: int) -> None:
+def run_eventlet(name: str, port: int, threads: int, certificate: Certificate) -> None:
     eventlet = importlib.import_module("eventlet")
     eventlet.monkey_patch()
     wsgi = importlib.import_module("eventlet.wsgi")
-    wsgi.server(eventlet.listen((HOST, port), backlog=BACKLOG), load(name), log_output=False, max_size=MANY)
+    listener = eventlet.listen((HOST, port), backlog=BACKLOG)
+    if certificate is not None:
+        chain, key = certificate
+        listener = eventlet.wrap_ssl(listener, certfile=chain, keyfile=key, server_side=True)
+    wsgi.server(listener, load(name), log_output=False, max_size=MANY)
 
 
-def run_gevent(name: str, port: int, threads: int) -> None:
+def run_gevent(name: str, port: int, threads: int, certificate: Certificate) -> None:
     importlib.import_module("gevent.monkey").patch_all()
     pywsgi = importlib.import_module("gevent.pywsgi")
-    pywsgi.WSGIServer((HOST, port), load(name), log=None, backlog=BACKLOG).serve_forever()
+    tls = {} if certificate is None else {"certfile": certificate[0], "keyfile": certificate[1]}
+    pywsgi.WSGIServer((HOST, port), load(name), log=None, backlog=BACKLOG, **tls).serve_forever()
 
 
-RUNNERS: dict[str, Callable[[str, int, int], None]] = {
-    "plain-blocking": lambda name, port, threads: plain_blocking(load(name), port, threads),
-    "plain-poller": lambda name, port, threads: plain_poller(load(name), port, threads),
+RUNNERS: dict[str, Callable[[str, int, int, Certificate], None]] = {
+    "plain-blocking": lambda name, port, threads, _: plain_blocking(load(name), port, threads),
+    "plain-poller": lambda name, port, threads, _: plain_poller(load(name), port, threads),
     "bjoern": run_bjoern,
     "cheroot": run_cheroot,
     "eventlet": run_eventlet,
@@ -257,8 +269,11 @@ def main() -> None:
     parser.add_argument("application", metavar="MODULE:CALLABLE")
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--threads", type=int, default=64)
+    parser.add_argument("--certfile")
+    parser.add_argument("--keyfile")
     options = parser.parse_args()
-    RUNNERS[options.server](options.application, options.port, options.threads)
+    certificate = (options.certfile, options.keyfile) if options.certfile else None
+    RUNNERS[options.server](options.application, options.port, options.threads, certificate)
 
 
 if __name__ == "__main__":

@@ -5,12 +5,12 @@ from __future__ import annotations
 import io
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from loadtests.peers.rounds import Record
-from loadtests.peers.scenarios import OURS, Column, Goal, Scenario
+from loadtests.peers.scenarios import GREENER, OURS, Column, Goal, Scenario
 from loadtests.peers.servers import SERVERS
 from loadtests.peers.stats import Spread, paired_ratios, spread
 
@@ -240,7 +240,60 @@ def _finite(figures: dict[str, float]) -> dict[str, float | None]:
     }  # JSON has no nan
 
 
-def as_markdown(results: Sequence[Result], about: dict[str, Any]) -> str:
+def not_first(result: Result) -> str | None:
+    """Where a peer needs less than the better of ours, and why; None where none does, or nothing says so."""
+    key = result.scenario.columns[0]
+    ours = [
+        (found.median, record)
+        for record in result.records
+        if record.server in (OURS, GREENER) and (found := spread(record.values(key.figure))) is not None
+    ]
+    peer = best_peer(result.records, key.figure)
+    if not ours or peer is None:
+        return None
+    _, mine = min(ours, key=lambda pair: pair[0])
+    ratio = spread(paired_ratios(mine.values(key.figure), peer.values(key.figure)))
+    if ratio is None or ratio.median <= EQUAL:
+        return None
+    figures = [show(spread(record.values(key.figure)), key, with_range=False) for record in (peer, mine)]
+    why = result.scenario.why or "not explained yet"
+    return (
+        f"`{result.scenario.name}`: {peer.server} needs {figures[0]}, {mine.server} {figures[1]} "
+        f"({key.title}; {ratio.median:.2f} times). Why: {why}."
+    )
+
+
+EQUAL = 1.03
+"""No run tells 1.00 from 1.02."""
+
+
+def as_page(results: Sequence[Result], about: dict[str, Any], plots: Mapping[str, str]) -> str:
+    """The page of the documentation; `plots` says where a scenario's picture is, seen from the page."""
+    behind = [line for line in map(not_first, results) if line is not None]
+    out = [PREFACE, "## Where dualwsgi is not first\n"]
+    out.append("\n".join(f"- {line}" for line in behind) + "\n" if behind else "Nowhere in this run.\n")
+    out.append("## The figures\n")
+    out.append(as_markdown(results, about, plots))
+    return "\n".join(out)
+
+
+PREFACE = """\
+# Benchmarks
+
+dualwsgi on both backends against other WSGI servers, in one run on one machine: all servers of a
+scenario are up, rounds are interleaved, and ratios are taken within rounds.
+`loadtests/README.md` says how it is measured and what to doubt. This page is made by the command
+below, figures, pictures and all.
+
+**CPU a request** is what a server costs: user and system time of its whole process tree over the
+requests that were answered. It holds where the load generator is the limit, which requests a second
+do not.
+"""
+
+
+def as_markdown(
+    results: Sequence[Result], about: dict[str, Any], plots: Mapping[str, str] | None = None
+) -> str:
     out = io.StringIO()
     versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
     out.write(f"Measured on {about['date']} on {about['cpu']}, {about['kernel']},\n")
@@ -254,6 +307,8 @@ def as_markdown(results: Sequence[Result], about: dict[str, Any]) -> str:
         table = rows(result)
         title = result.scenario.title[0].upper() + result.scenario.title[1:]
         out.write(f"\n### {title} (`{result.scenario.name}`)\n\n")
+        if plots and result.scenario.name in plots:
+            out.write(f"![{result.scenario.title}]({plots[result.scenario.name]})\n\n")
         for number, row in enumerate(table):
             out.write(f"| {' | '.join(row)} |\n")
             if number == 0:

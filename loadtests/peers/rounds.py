@@ -55,6 +55,10 @@ class Bench:
     seconds: int = 2
     server_cpu: int | None = 0
     client_cpu: int | None = 1
+    certificate: tuple[Path, Path] | None = None
+    """For scenarios over TLS: the chain and its key."""
+    database: str = ""
+    """For scenarios with a database: its URL."""
 
     @contextmanager
     def running(self, server: Server, scenario: Scenario) -> Iterator[Running]:
@@ -69,38 +73,38 @@ class Bench:
             cpu=self.server_cpu,
         )
         try:
-            yield Running(process, port, first_answer(process, port))
+            yield Running(process, port, first_answer(process, port, scenario.tls))
         finally:
             process.stop()
 
     def command(self, server: Server, scenario: Scenario, port: int) -> list[str]:
         return self.environments.command(
             server,
-            app=f"loadtests.peers.apps:{scenario.app}",
+            app=scenario.target,
             port=port,
             threads=scenario.threads,
             log=self.scratch / f"{server.name}.log",
+            certificate=self.certificate if scenario.tls else None,
         )
 
     def how(self, seconds: int | None = None) -> How:
         return How(self.seconds if seconds is None else seconds, self.server_cpu, self.client_cpu)
 
-    @staticmethod
-    def _environment() -> dict[str, str]:
+    def _environment(self) -> dict[str, str]:
         # This checkout before any installed copy, or one would measure something else than one reads.
         roots = os.pathsep.join([str(REPOSITORY), str(REPOSITORY / "cli")])
         kept = {
             name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "DUALWSGI"))
         }
-        return kept | {"PYTHONPATH": roots}
+        return kept | {"PYTHONPATH": roots, "DATABASE_URL": self.database}
 
 
-def first_answer(process: Process, port: int) -> float:
+def first_answer(process: Process, port: int, tls: bool = False) -> float:
     """Seconds from the start of the process to the end of its first 200."""
     said = "nothing listened"
     while (passed := time.perf_counter() - process.started) < PATIENCE:
         try:
-            with wire.Client(port, timeout=PATIENCE - passed) as client:
+            with wire.Client(port, timeout=PATIENCE - passed, tls=tls) as client:
                 status, _ = client.get("/hello", "close")
             if status == 200:
                 return time.perf_counter() - process.started
@@ -116,8 +120,11 @@ def run(bench: Bench, scenario: Scenario, names: Sequence[str], rounds: int, say
     """Measure `names` in `rounds` rounds; a server that fails is left out of the rounds that follow."""
     records = [Record(name) for name in names]
     # The command lines that are kept name no place of this machine.
-    shown = Bench(Environments(Path("python"), Path("PEERS")), Path("."))
+    chain = (Path("chain.pem"), Path("key.pem"))
+    shown = Bench(Environments(Path("python"), Path("PEERS")), Path("."), certificate=chain)
     for record in records:
+        if scenario.tls and SERVERS[record.server].tls is None:
+            record.failed = "it has no TLS"
         record.command = " ".join(shown.command(SERVERS[record.server], scenario, 8000))
     (_run_fresh if scenario.fresh else _run_together)(bench, scenario, records, rounds, say)
     return records
@@ -127,10 +134,12 @@ def _run_together(bench: Bench, scenario: Scenario, records: list[Record], round
     with ExitStack() as stack:
         running: dict[str, Running] = {}
         for record in records:
+            if record.failed:
+                continue
             say(f"{scenario.name}: starting {record.server}")
             try:
                 started = stack.enter_context(bench.running(SERVERS[record.server], scenario))
-                if not wire.keeps_alive(started.port):
+                if not wire.keeps_alive(started.port, tls=scenario.tls):
                     record.notes.append("keeps no connection alive")
                 scenario.drive.measure(started, bench.how(1))  # warm-up, thrown away
                 running[record.server] = started

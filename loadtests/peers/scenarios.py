@@ -8,11 +8,24 @@ from loadtests.peers.drives import Drive, IdleCrowd, QuickAmongSlow, Slowloris, 
 from loadtests.peers.wrk import Load
 
 OURS = "dualwsgi"
+GREENER = "dualwsgi-green"
+"""Ours on the other backend."""
 FLOOR = ("plain-blocking", "plain-poller")
 SINGLE = ("bjoern",)
 POOLS = ("granian-threads", "gunicorn-gthread", "waitress", "cheroot", "uwsgi")
 GREEN = ("gunicorn-gevent", "eventlet", "gevent")
-EVERYONE = (OURS, "bjoern", "granian", "gunicorn-gthread", "waitress", "cheroot", "uwsgi", *GREEN, *FLOOR)
+EVERYONE = (
+    OURS,
+    GREENER,
+    "bjoern",
+    "granian",
+    "gunicorn-gthread",
+    "waitress",
+    "cheroot",
+    "uwsgi",
+    *GREEN,
+    *FLOOR,
+)
 
 BROWSER = {
     # Eleven fields: these ten and Host.
@@ -75,6 +88,16 @@ class Scenario:
     ratios: bool = True
     goals: tuple[Goal, ...] = ()
     remark: str = ""
+    tls: bool = False
+    database: bool = False
+    """It needs PostgreSQL, and gives servers its DATABASE_URL."""
+    why: str = ""
+    """Where others may be before us: the reason, for the documentation."""
+
+    @property
+    def target(self) -> str:
+        """The application as servers are given it."""
+        return "loadtests.peers.djangoapp:app" if self.database else f"loadtests.peers.apps:{self.app}"
 
 
 CPU = Column("cpu", "CPU/request us", 1e6)
@@ -92,6 +115,7 @@ BJOERN = Goal("cpu", 1.0, "bjoern", equal=1.03)
 GRANIAN = Goal("cpu", 1.0, "granian", equal=1.03)
 GTHREAD = Goal("cpu", 0.1, "gunicorn-gthread")
 
+_PARSING = "C and Rust parse quicker than Python; what repeats is looked up here, and nothing repeats"
 _UNANNOUNCED = "closes without saying `Connection: close`"
 
 SCENARIOS = {
@@ -103,6 +127,7 @@ SCENARIOS = {
             Wrk(),
             COST,
             goals=(BJOERN, GTHREAD),
+            why="beside two system calls and the application there is only Python left; a C server saves it",
         ),
         Scenario(
             "hello-browser",
@@ -110,6 +135,7 @@ SCENARIOS = {
             Wrk(Load(headers=BROWSER)),
             COST,
             goals=(BJOERN,),
+            why="as for `hello`",
         ),
         Scenario(
             "hello-unique",
@@ -117,6 +143,7 @@ SCENARIOS = {
             Wrk(Load(script="unique_short.lua")),
             COST,
             goals=(GRANIAN,),
+            why=_PARSING,
         ),
         Scenario(
             "hello-unique-browser",
@@ -124,6 +151,7 @@ SCENARIOS = {
             Wrk(Load(headers=BROWSER, script="unique_browser.lua")),
             COST,
             goals=(GRANIAN,),
+            why=_PARSING,
         ),
         Scenario(
             "post1k",
@@ -132,6 +160,7 @@ SCENARIOS = {
             COST,
             app="post",
             goals=(GRANIAN,),
+            why="the body is a buffer in C or Rust there, and an object of Python with its limits here",
         ),
         Scenario(
             "close",
@@ -140,6 +169,7 @@ SCENARIOS = {
             COST,
             goals=(Goal("cpu", 1.3, "granian"),),
             remark="wrk is often the limit here; CPU a request is the server's alone and holds all the same.",
+            why="a connection is an object of Python here, with its deadlines; theirs is C or Rust",
         ),
         Scenario(
             "big",
@@ -148,6 +178,44 @@ SCENARIOS = {
             COST,
             app="megabyte",
             goals=(Goal("cpu", 1.0, "best peer", equal=1.03),),
+            why="the kernel copies the megabyte for all; what differs is how often a server is woken",
+        ),
+        Scenario(
+            "streamed",
+            "80 KB streamed in 20 chunks from a generator, 64 keep-alive connections",
+            Wrk(),
+            COST,
+            app="streamed",
+            why="each chunk is framed and sent by Python; theirs by C or Rust",
+        ),
+        Scenario(
+            "tls",
+            "hello world over TLS, 64 keep-alive connections",
+            Wrk(Load(tls=True)),
+            COST,
+            tls=True,
+            servers=(OURS, GREENER, "granian", *POOLS, *GREEN),
+            remark="Handshakes are made before the rounds: this is the cost of records.",
+            why="records pass the ssl module of Python twice, on their way in and out of memory",
+        ),
+        Scenario(
+            "tls-close",
+            "a new TLS connection for each request, 64 at a time",
+            Wrk(Load(tls=True, headers={"Connection": "close"}), refused=_UNANNOUNCED),
+            COST,
+            tls=True,
+            servers=(OURS, GREENER, "granian", *POOLS, *GREEN),
+            why="as for `tls` and `close`; the handshake itself is the same work for all",
+        ),
+        Scenario(
+            "django",
+            "a Django page with two queries to PostgreSQL and a template, 64 connections, 16 threads",
+            Wrk(),
+            COST,
+            threads=16,
+            database=True,
+            servers=(OURS, GREENER, *POOLS, *GREEN),
+            remark="PostgreSQL runs beside the clients; CPU a request is the server's, Django included.",
         ),
         Scenario(
             "log",
@@ -164,11 +232,29 @@ SCENARIOS = {
             COST,
             app="sleep10",
             threads=64,
-            servers=(OURS, *FLOOR, *POOLS, *GREEN),
+            servers=(OURS, GREENER, *FLOOR, *POOLS, *GREEN),
             goals=(
                 Goal("rate", 0.95 * 6400, at_least=True),
                 *(Goal("cpu", 1.0, pool, equal=1.03) for pool in FLOOR),
             ),
+        ),
+        Scenario(
+            "sleep10-512",
+            "an application that sleeps 10 ms, 512 connections, 512 threads",
+            Wrk(Load(connections=512), saturating=False),
+            COST,
+            app="sleep10",
+            threads=512,
+            servers=(OURS, GREENER, *POOLS, *GREEN),
+        ),
+        Scenario(
+            "sleep100-500",
+            "an application that sleeps 100 ms, 500 connections, 500 threads: at best 5,000 requests/s",
+            Wrk(Load(connections=500), saturating=False),
+            COST,
+            app="sleep100",
+            threads=500,
+            servers=(OURS, GREENER, *POOLS, *GREEN),
         ),
         Scenario(
             "quick-among-slow",
@@ -177,7 +263,7 @@ SCENARIOS = {
             (P99, P50, WORST, RATE, SLOW),
             app="mixed",
             threads=16,
-            servers=(OURS, *POOLS, *GREEN),
+            servers=(OURS, GREENER, *POOLS, *GREEN),
             goals=(Goal("p99", 0.015),),
         ),
         Scenario(
@@ -187,7 +273,7 @@ SCENARIOS = {
             (P99, P50, WORST, RATE, SLOW),
             app="mixed",
             threads=16,
-            servers=(OURS, *POOLS, *GREEN),
+            servers=(OURS, GREENER, *POOLS, *GREEN),
         ),
         Scenario(
             "idle10k",
@@ -202,7 +288,7 @@ SCENARIOS = {
                 P99,
                 Column("kept", "kept", 1, 0),
             ),
-            servers=(OURS, "bjoern", *POOLS, *GREEN, "plain-poller"),
+            servers=(OURS, GREENER, "bjoern", *POOLS, *GREEN, "plain-poller"),
             fresh=True,
             most_rounds=3,
             goals=(Goal("each", 4096), Goal("slower", 1.0, equal=1.1)),
@@ -221,7 +307,7 @@ SCENARIOS = {
                 Column("threads", "threads", 1, 0),
                 Column("kept", "kept", 1, 0),
             ),
-            servers=(OURS, "bjoern", *POOLS, *GREEN, *FLOOR),
+            servers=(OURS, GREENER, "bjoern", *POOLS, *GREEN, *FLOOR),
             fresh=True,
             most_rounds=3,
             goals=(Goal("held", 0),),
@@ -236,7 +322,7 @@ SCENARIOS = {
                 Column("cpu", "CPU s", 1, 2),
             ),
             app="upload",
-            servers=(OURS, "bjoern", *POOLS, *GREEN),
+            servers=(OURS, GREENER, "bjoern", *POOLS, *GREEN),
             fresh=True,
             most_rounds=3,
             ratios=False,
@@ -250,6 +336,7 @@ SCENARIOS = {
             servers=(OURS, "dualwsgi-example", *EVERYONE[1:]),
             fresh=True,
             goals=(Goal("ready", 0.250, subject="dualwsgi-example"),),
+            why="typer and rich build the command line, which the others do without",
         ),
     )
 }

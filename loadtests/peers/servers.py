@@ -14,10 +14,12 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from dualwsgi.compare.process import ServerFailed
+
 REPOSITORY = Path(__file__).parents[2]
 PEERS = ("bjoern", "granian", "gunicorn", "gevent", "eventlet", "waitress", "cheroot", "uwsgi")
-_ALSO = ("packaging",)
-"""What gunicorn's gevent worker imports without asking for it."""
+_ALSO = ("packaging", "pyopenssl", "django >= 5.0", "psycopg[binary] >= 3.2")
+"""What gunicorn's gevent worker and eventlet's TLS import without asking for it; what applications need."""
 _REFERENCE = "{python} -m loadtests.peers.reference"
 
 
@@ -30,14 +32,18 @@ class Server:
     package: str = ""
     ours: bool = False
     """Runs under the Python that is measured, from this checkout, rather than in the peers' environment."""
+    tls: str | None = None
+    """What is added to the command line for TLS; None where the server has none."""
 
 
 def _dualwsgi(name: str, backend: str, extra: str, app: str = "{app}") -> Server:
+    calls = "--threads {threads}" if backend == "threads" else "--concurrency 20000"
     return Server(
         name,
         f"{{python}} -m dualwsgi run {app} --backend {backend} --bind 127.0.0.1:{{port}}"
-        f" --threads {{threads}} --log-level warning {extra}",
+        f" {calls} --log-level warning {extra}",
         ours=True,
+        tls="--certfile {cert} --keyfile {key}",
     )
 
 
@@ -45,6 +51,7 @@ SERVERS = {
     server.name: server
     for server in (
         _dualwsgi("dualwsgi", "threads", "--no-access-log"),
+        _dualwsgi("dualwsgi-green", "green", "--no-access-log"),
         _dualwsgi("dualwsgi-log", "threads", "--access-logfile {log}"),
         _dualwsgi("dualwsgi-example", "threads", "--no-access-log", "dualwsgi.example"),
         Server("bjoern", _REFERENCE + " bjoern {app} --port {port}", "bjoern"),
@@ -53,6 +60,7 @@ SERVERS = {
             "{bin}/granian --interface wsgi --host 127.0.0.1 --port {port} --workers 1 --blocking-threads 1"
             " --backlog 4096 --backpressure 20000 --no-access-log --log-level warning {app}",
             "granian",
+            tls="--ssl-certificate {cert} --ssl-keyfile {key}",
         ),
         Server(
             "granian-threads",
@@ -60,18 +68,21 @@ SERVERS = {
             " --blocking-threads {threads} --backlog 4096 --backpressure 20000 --no-access-log"
             " --log-level warning {app}",
             "granian",
+            tls="--ssl-certificate {cert} --ssl-keyfile {key}",
         ),
         Server(
             "gunicorn-gthread",
             "{bin}/gunicorn -w 1 -k gthread --threads {threads} --worker-connections 20000 --keep-alive 600"
             " --backlog 4096 --no-control-socket --log-level warning -b 127.0.0.1:{port} {app}",
             "gunicorn",
+            tls="--certfile {cert} --keyfile {key}",
         ),
         Server(
             "gunicorn-gevent",
             "{bin}/gunicorn -w 1 -k gevent --worker-connections 20000 --keep-alive 600"
             " --backlog 4096 --no-control-socket --log-level warning -b 127.0.0.1:{port} {app}",
             "gunicorn",
+            tls="--certfile {cert} --keyfile {key}",
         ),
         Server(
             "waitress",
@@ -79,18 +90,34 @@ SERVERS = {
             " --connection-limit=20000 --channel-timeout=600 --asyncore-use-poll {app}",
             "waitress",
         ),
-        Server("cheroot", _REFERENCE + " cheroot {app} --port {port} --threads {threads}", "cheroot"),
+        Server(
+            "cheroot",
+            _REFERENCE + " cheroot {app} --port {port} --threads {threads}",
+            "cheroot",
+            tls="--certfile {cert} --keyfile {key}",
+        ),
         Server(
             "uwsgi",
-            "{bin}/uwsgi --http 127.0.0.1:{port} --http-keepalive=600 --http-timeout 600 --listen 4096"
+            "{bin}/uwsgi {uwsgi_socket} --http-keepalive=600 --http-timeout 600 --listen 4096"
             " --virtualenv {bin}/.. --master --die-on-term --processes 1 --threads {threads} --max-fd 20000"
             " --disable-logging --module {app}",
             "uwsgi",
+            tls="",  # it is in the socket
         ),
-        Server("eventlet", _REFERENCE + " eventlet {app} --port {port}", "eventlet"),
+        Server(
+            "eventlet",
+            _REFERENCE + " eventlet {app} --port {port}",
+            "eventlet",
+            tls="--certfile {cert} --keyfile {key}",
+        ),
         # Its own choice: head and body in two sends without TCP_NODELAY, so that the body waits some 40 ms
         # for the client's delayed ACK.
-        Server("gevent", _REFERENCE + " gevent {app} --port {port}", "gevent"),
+        Server(
+            "gevent",
+            _REFERENCE + " gevent {app} --port {port}",
+            "gevent",
+            tls="--certfile {cert} --keyfile {key}",
+        ),
         Server("plain-blocking", _REFERENCE + " plain-blocking {app} --port {port} --threads 64", ours=True),
         Server("plain-poller", _REFERENCE + " plain-poller {app} --port {port} --threads 64", ours=True),
     )
@@ -107,12 +134,33 @@ class Environments:
     def python(self, server: Server) -> Path:
         return self.ours if server.ours else self.peers / "bin" / "python"
 
-    def command(self, server: Server, *, app: str, port: int, threads: int, log: Path) -> list[str]:
+    def command(
+        self,
+        server: Server,
+        *,
+        app: str,
+        port: int,
+        threads: int,
+        log: Path,
+        certificate: tuple[Path, Path] | None = None,
+    ) -> list[str]:
+        """The command line; `certificate` is the chain and its key, for TLS."""
         python = self.python(server)
-        return [
-            word.format(python=python, bin=python.parent, app=app, port=port, threads=threads, log=log)
-            for word in server.command.split()
-        ]
+        names: dict[str, object] = {
+            "python": python,
+            "bin": python.parent,
+            "app": app,
+            "port": port,
+            "threads": threads,
+            "log": log,
+            "uwsgi_socket": f"--http=127.0.0.1:{port}",
+        }
+        command = server.command
+        if certificate is not None:
+            names["cert"], names["key"] = certificate
+            names["uwsgi_socket"] = f"--https=127.0.0.1:{port},{certificate[0]},{certificate[1]}"
+            command += f" {server.tls or ''}"
+        return [word.format_map(names) for word in command.split()]
 
 
 def free_port() -> int:
@@ -121,6 +169,18 @@ def free_port() -> int:
         sock.bind(("127.0.0.1", 0))
         port: int = sock.getsockname()[1]
         return port
+
+
+def make_certificate(folder: Path) -> tuple[Path, Path]:
+    """A certificate for 127.0.0.1 and its key, of the kind that most sites have now."""
+    chain, key = folder / "chain.pem", folder / "key.pem"
+    argv = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    argv += ["-days", "2", "-subj", "/CN=127.0.0.1", "-keyout", str(key), "-out", str(chain)]
+    try:
+        subprocess.run(argv, check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise ServerFailed(f"openssl made no certificate: {error}") from None
+    return chain, key
 
 
 def set_up(peers: Path, python: Path) -> None:

@@ -61,6 +61,7 @@ class Load:
     headers: Mapping[str, str] = field(default_factory=dict)
     script: str | None = None
     """A Lua file beside this one. It gets, as its first argument, a token that no other run has."""
+    tls: bool = False
 
 
 def available() -> str | None:
@@ -74,7 +75,7 @@ def command(load: Load, port: int, seconds: int) -> list[str]:
         argv += ["-H", f"{name}: {value}"]
     if load.script is not None:
         argv += ["-s", str(SCRIPTS / load.script)]
-    argv += [f"http://127.0.0.1:{port}{load.path}"]
+    argv += [f"{'https' if load.tls else 'http'}://127.0.0.1:{port}{load.path}"]
     if load.script is not None:
         # Ids that came in an earlier round are known to a server that caches heads: never send one twice.
         argv += ["--", secrets.token_hex(10)]

@@ -5,19 +5,35 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
+import ssl
+import subprocess
+import sys
+import tempfile
 import threading
 from pathlib import Path
 from wsgiref.simple_server import WSGIRequestHandler, make_server
+from xml.etree import ElementTree
 
 import pytest
 
 from dualwsgi.compare.process import cpu_seconds, descendants
-from loadtests.peers import apps, reference, wire, wrk
+from loadtests.peers import apps, postgres, reference, wire, wrk
 from loadtests.peers.drives import Sample
-from loadtests.peers.report import Result, aligned, as_json, as_markdown, rows, verdicts
+from loadtests.peers.plots import as_svg
+from loadtests.peers.report import (
+    Result,
+    aligned,
+    as_json,
+    as_markdown,
+    as_page,
+    not_first,
+    rows,
+    verdicts,
+)
 from loadtests.peers.rounds import Record
 from loadtests.peers.scenarios import SCENARIOS
-from loadtests.peers.servers import SERVERS, Environments
+from loadtests.peers.servers import SERVERS, Environments, make_certificate
 from loadtests.peers.stats import Spread, paired_ratios, percentile, spread
 
 WRK_OUTPUT = """\
@@ -173,6 +189,45 @@ def test_markdown_has_a_table_the_command_and_who_failed(result: Result) -> None
     assert "waitress FAILED" in text
 
 
+def test_where_a_peer_is_first_is_told_with_the_reason(result: Result) -> None:
+    assert not_first(result) is None, "1.00 and 1.02 are the same"
+    slower = [_record("dualwsgi", 12e-6, 12e-6), _record("dualwsgi-green", 11e-6, 11e-6), *result.records[1:]]
+    line = not_first(Result(SCENARIOS["hello"], slower, "dualwsgi"))
+    assert line is not None
+    assert line.startswith(
+        "`hello`: bjoern needs 10.0, dualwsgi-green 11.0 (CPU/request us; 1.10 times). Why:"
+    )
+    assert "not explained" not in line
+    alone = Result(SCENARIOS["hello"], [_record("dualwsgi", 12e-6, 12e-6)], "dualwsgi")
+    assert not_first(alone) is None
+
+
+def test_the_page_has_pictures_figures_and_what_is_not_first(result: Result) -> None:
+    about = {
+        "date": "2000-01-01",
+        "cpu": "2 x abacus",
+        "kernel": "Linux 6",
+        "python": "CPython 3.11.7",
+        "pinning": "nothing pinned",
+        "versions": {},
+        "command": "python -m loadtests.peers hello",
+    }
+    page = as_page([result], about, {"hello": "benchmarks/hello.svg"})
+    assert "](benchmarks/hello.svg)" in page
+    assert "## Where dualwsgi is not first\n\nNowhere in this run." in page
+    assert "| bjoern | 10.0 |" in page
+
+
+def test_a_picture_is_well_formed_and_has_a_bar_for_each_server_with_figures(result: Result) -> None:
+    picture = as_svg(result)
+    assert picture is not None
+    drawn = ElementTree.fromstring(picture)
+    bars = [element for element in drawn.iter() if element.tag.endswith("rect")]
+    assert [bar.get("class") for bar in bars] == ["ours", "peer", "peer"]
+    assert all(0 < float(bar.get("width", "0")) <= 760 for bar in bars)
+    assert as_svg(Result(SCENARIOS["hello"], [Record("bjoern", failed="no")], "bjoern")) is None
+
+
 def test_plain_text_is_aligned() -> None:
     assert aligned([["a", "bb"], ["ccc", "d"]]) == "a    bb\nccc   d"
 
@@ -183,13 +238,19 @@ def test_plain_text_is_aligned() -> None:
 def test_every_server_of_a_scenario_is_known_and_its_command_line_is_complete(tmp_path: Path) -> None:
     environments = Environments(tmp_path / "ours", tmp_path / "peers")
     for scenario in SCENARIOS.values():
-        assert hasattr(apps, scenario.app)
+        assert scenario.database or hasattr(apps, scenario.app)
         for name in scenario.servers:
             command = environments.command(
                 SERVERS[name], app="m:a", port=8123, threads=7, log=tmp_path / "log"
             )
             assert "8123" in " ".join(command)
             assert not any("{" in word for word in command)
+            if scenario.tls:
+                pair = (tmp_path / "chain", tmp_path / "key")
+                secure = environments.command(
+                    SERVERS[name], app="m:a", port=8123, threads=7, log=tmp_path / "log", certificate=pair
+                )
+                assert all(str(file) in " ".join(secure) for file in pair) is (SERVERS[name].tls is not None)
 
 
 def test_a_head_becomes_an_environ() -> None:
@@ -234,3 +295,44 @@ def test_one_second_against_the_standard_library_answers_requests() -> None:
             serving.join()
     assert result.requests > 0
     assert not [error for error in result.errors if "non-2xx" in error]
+
+
+@pytest.mark.soak
+def test_a_postgresql_of_ones_own_serves_the_django_application_and_ends(tmp_path: Path) -> None:
+    pytest.importorskip("psycopg")
+    pytest.importorskip("django")
+    if postgres.program("initdb") is None:
+        pytest.skip("PostgreSQL is not installed")
+    with tempfile.TemporaryDirectory() as scratch, postgres.running(Path(scratch), None) as url:
+        # A process of its own: Django is configured once and for all.
+        said = subprocess.run(
+            [
+                *(sys.executable, "-c"),
+                "from wsgiref.util import setup_testing_defaults as d;"
+                "from loadtests.peers.djangoapp import app;"
+                "e = {}; d(e); print(b''.join(app(e, lambda s, h: print(s))).decode())",
+            ],
+            env={**os.environ, "DATABASE_URL": url},
+            cwd=Path(__file__).parents[2],
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+    assert said.returncode == 0, said.stderr
+    assert said.stdout.startswith("200 OK")
+    assert "item 520: " in said.stdout
+    assert "100 in stock" in said.stdout
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
+def test_the_small_client_speaks_tls_with_a_certificate_made_for_the_run(tmp_path: Path) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*make_certificate(tmp_path))
+    with make_server("127.0.0.1", 0, apps.hello, handler_class=_Quiet) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        serving = threading.Thread(target=server.handle_request)
+        serving.start()
+        with wire.Client(server.server_port, tls=True) as client:
+            assert client.get() == (200, apps.GREETING)
+        serving.join()
