@@ -55,9 +55,14 @@ def compare(
         ),
     ] = None,
     app_dir: Annotated[
-        str,
-        typer.Option(metavar="DIRECTORY", envvar="DUALWSGI_APP_DIR", help="Look for the module here first."),
-    ] = ".",
+        str | None,
+        typer.Option(
+            metavar="DIRECTORY",
+            envvar="DUALWSGI_APP_DIR",
+            show_default=False,
+            help="Look for the module here first. (Default .)",
+        ),
+    ] = None,
     side: Annotated[
         list[str] | None,
         typer.Option(

@@ -64,7 +64,8 @@ class Plan:
     """What is measured, and how.  CPUs are None where nothing is pinned."""
 
     target: str
-    app_dir: str
+    app_dir: str | None
+    """As `dualwsgi run` takes them."""
     sides: tuple[Side, Side]
     settings: tuple[str, ...] = ()
     """For both sides, as `dualwsgi run` takes them."""
@@ -181,7 +182,8 @@ def _running(plan: Plan, side: int, scratch: Path) -> Iterator[tuple[Process, in
     port = _free_port()
     one = plan.sides[side]
     argv = [
-        *(sys.executable, "-m", "dualwsgi", "run", plan.target, "--app-dir", plan.app_dir),
+        *(sys.executable, "-m", "dualwsgi", "run", plan.target),
+        *(("--app-dir", plan.app_dir) if plan.app_dir else ()),
         *("--log-level", "warning", *plan.settings, *one.settings, "--bind", f"127.0.0.1:{port}"),
     ]
     process = Process(
@@ -199,7 +201,7 @@ def _running(plan: Plan, side: int, scratch: Path) -> Iterator[tuple[Process, in
         process.stop(grace=10.0)
 
 
-_OVERRULED = frozenset({"DUALWSGI_BACKEND", "DUALWSGI_BIND", "DUALWSGI_APP", "DUALWSGI_APP_DIR"})
+_OVERRULED = frozenset({"DUALWSGI_BACKEND", "DUALWSGI_BIND", "DUALWSGI_APP"})
 
 
 def _await(process: Process, port: int) -> None:
