@@ -79,8 +79,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _one(name: str, plan: Plan, cpus: Sequence[int]) -> Result:
     os.environ["MIX"] = name
     generator = Locust(locustfile=ROOT / "loadtests" / "locustfile.py", cpus=cpus)
+    comparison = Comparison(plan, generator.name)
     try:
-        comparison = measure(plan, generator, lambda text: _say(f"{name}: {text}"), lambda: None)
+        measure(comparison, generator, lambda text: _say(f"{name}: {text}"), lambda: None)
     finally:
         generator.close()
         _say("")

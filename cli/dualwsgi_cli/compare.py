@@ -25,6 +25,7 @@ __all__ = ["compare"]
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130  # as a shell has it: 128 and the number of SIGINT
 
 USERS_MAX = 10_000
 ROUNDS_MIN, ROUNDS_MAX = 2, 1_000
@@ -262,6 +263,8 @@ def compare(
     verdict = judge(comparison)
     _print(comparison, verdict)
     _write(comparison, verdict, json_file, csv_file, html_file)
+    if comparison.plan.rounds < plan.rounds:
+        raise typer.Exit(EXIT_INTERRUPTED)
 
 
 def _generator(
@@ -281,7 +284,7 @@ def _measure(plan: Plan, generator: Generator) -> Comparison:
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
     from dualwsgi.compare.process import ServerFailed
-    from dualwsgi.compare.rounds import measure, steps
+    from dualwsgi.compare.rounds import Comparison, measure, steps
     from dualwsgi.compare.traffic import GeneratorFailed
 
     columns = (
@@ -290,13 +293,14 @@ def _measure(plan: Plan, generator: Generator) -> Comparison:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
+    comparison = Comparison(plan, generator.name)
     console = Console(stderr=True)
     # A log file has no use for a bar.
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("", total=steps(plan))
         try:
-            return measure(
-                plan,
+            measure(
+                comparison,
                 generator,
                 lambda text: progress.update(task, description=text),
                 lambda: progress.advance(task),
@@ -307,8 +311,12 @@ def _measure(plan: Plan, generator: Generator) -> Comparison:
             raise typer.Exit(EXIT_FAILED) from None
         except KeyboardInterrupt:
             progress.stop()
-            print("dualwsgi: interrupted; what was started is ended", file=sys.stderr)
-            raise typer.Exit(130) from None
+            comparison = comparison.whole_rounds()
+            rounds = comparison.plan.rounds
+            print(f"dualwsgi: interrupted after {rounds} of {plan.rounds} rounds", file=sys.stderr)
+            if rounds < ROUNDS_MIN:
+                raise typer.Exit(EXIT_INTERRUPTED) from None
+    return comparison
 
 
 # What it found

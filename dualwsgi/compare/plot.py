@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 __all__ = ["Series", "bars", "lines"]
 
 WIDTH, HEIGHT = 560, 300
-LEFT, RIGHT, TOP, BOTTOM = 64, 16, 16, 46
+LEFT, RIGHT, TOP, BOTTOM = 78, 16, 16, 46
+LEGEND_ROW = 18
 
 Point = tuple[float, float]
 
@@ -61,7 +62,8 @@ def lines(
                 f"<title>{title}</title></circle>"
             )
     parts += _legend(series)
-    return _svg(parts, f"{y_title} over {x_title}", HEIGHT)
+    rows = math.ceil(len(series) / 2)
+    return _svg(parts, f"{y_title} over {x_title}", HEIGHT + LEGEND_ROW * rows)
 
 
 def bars(rows: Sequence[tuple[str, float, float, float, str]], *, x_title: str, limit: float = 16.0) -> str:
@@ -176,13 +178,15 @@ def _axes(x_scale: _Scale, y_scale: _Scale, x_title: str, y_title: str) -> list[
 
 
 def _legend(series: Sequence[Series]) -> list[str]:
+    """Below the plot, where no line runs; two in a row."""
     parts = []
     for number, one in enumerate(series):
-        y = TOP + 12 + 16 * number
+        x = LEFT + (WIDTH - RIGHT - LEFT) / 2 * (number % 2)
+        y = HEIGHT + 8 + LEGEND_ROW * (number // 2)
         dash = ' stroke-dasharray="5 4"' if one.dashed else ""
         parts.append(
-            f'<line class="line {one.paint}" x1="{LEFT + 10}" x2="{LEFT + 34}" y1="{y}" y2="{y}"{dash}/>'
-            f'<text x="{LEFT + 40}" y="{y + 4}">{html.escape(one.name)}</text>'
+            f'<line class="line {one.paint}" x1="{x:.1f}" x2="{x + 24:.1f}" y1="{y}" y2="{y}"{dash}/>'
+            f'<text x="{x + 30:.1f}" y="{y + 4}">{html.escape(one.name)}</text>'
         )
     return parts
 

@@ -16,7 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from .answers import Answers, ask
@@ -105,6 +105,16 @@ class Comparison:
         found = [sample for sample in self.samples if (sample.side, sample.users) == (side, users)]
         return sorted(found, key=lambda sample: sample.round)
 
+    def whole_rounds(self) -> Comparison:
+        """Without the round that was not finished, if it was interrupted."""
+        each = 2 * len(self.plan.users)
+        counts: dict[int, int] = {}
+        for sample in self.samples:
+            counts[sample.round] = counts.get(sample.round, 0) + 1
+        samples = [sample for sample in self.samples if counts[sample.round] == each]
+        rounds = len({sample.round for sample in samples})
+        return replace(self, plan=replace(self.plan, rounds=rounds), samples=samples)
+
     def values(self, side: int, users: int, figure: str) -> list[float]:
         return [sample.figures[figure] for sample in self.of(side, users)]
 
@@ -114,12 +124,12 @@ def steps(plan: Plan) -> int:
     return plan.rounds * 2 * (1 + len(plan.users))
 
 
-def measure(plan: Plan, generator: Generator, say: Say, step: Callable[[], None]) -> Comparison:
-    """Measures all rounds; says what it does, and calls `step` as each part of it is done.
+def measure(comparison: Comparison, generator: Generator, say: Say, step: Callable[[], None]) -> None:
+    """Measures all rounds of the plan; says what it does, and calls `step` as each part of it is done.
 
     Raises ServerFailed, with what the server said, and GeneratorFailed.
     """
-    comparison = Comparison(plan, generator.name)
+    plan = comparison.plan
     with tempfile.TemporaryDirectory(prefix="dualwsgi-compare-") as scratch:
         for number in range(plan.rounds):
             for side in (0, 1) if number % 2 == 0 else (1, 0):
@@ -136,7 +146,6 @@ def measure(plan: Plan, generator: Generator, say: Say, step: Callable[[], None]
                             _window(plan, generator, process, port, side, number, users)
                         )
                         step()
-    return comparison
 
 
 def _warm_up(plan: Plan, generator: Generator, port: int, answers: Answers) -> None:

@@ -8,19 +8,21 @@ from __future__ import annotations
 import csv
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any
 
 import pytest
 
 from dualwsgi.compare.answers import Answers
 from dualwsgi.compare.locust import Locust, locust_is_here
+from dualwsgi.compare.process import descendants
 from dualwsgi.compare.traffic import GRID, Ask
 from dualwsgi.compare.wrk import Wrk, wrk_is_here
 
@@ -200,6 +202,40 @@ def test_an_application_that_cannot_be_loaded_is_told_in_its_own_words(compare: 
     assert "No module named 'nowhere_to_be_found'" in done.stderr
     assert "Traceback" not in done.stderr.partition("threads ended with status")[0]
     assert done.stdout == ""
+
+
+def test_an_interruption_ends_what_was_started(tmp_path: Path) -> None:
+    if not wrk_is_here():
+        pytest.skip("wrk is not installed")
+    (tmp_path / "measured.py").write_text(APP)
+    argv = ["-m", "dualwsgi", "compare", "measured:app", "--wrk", "--seconds", "30", "--users", "1"]
+    running = subprocess.Popen(
+        [sys.executable, *argv], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        deadline = monotonic() + 30
+        started: dict[int, str] = {}
+        while not any("measured:app" in _command(pid) for pid in started):
+            assert monotonic() < deadline, "no server was started"
+            assert running.poll() is None
+            started = descendants([running.pid])
+            del started[running.pid]
+            sleep(0.02)
+        running.send_signal(signal.SIGINT)
+        output, errors = running.communicate(timeout=30)
+    finally:
+        running.kill()
+        running.wait()
+    assert (running.returncode, output) == (130, "")
+    assert errors == "dualwsgi: interrupted after 0 of 8 rounds\n"
+    assert not any("measured:app" in _command(pid) for pid in started)
+
+
+def _command(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    except OSError:
+        return ""
 
 
 # What it is for

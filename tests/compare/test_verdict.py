@@ -157,6 +157,18 @@ def test_a_disturbed_machine_is_told() -> None:
     assert not any("waited for a CPU" in line for line in judge(comparison()).cautions)
 
 
+def test_what_was_interrupted_is_judged_by_its_whole_rounds() -> None:
+    one = comparison(rounds=5)
+    del one.samples[-1]
+    whole = one.whole_rounds()
+    assert whole.plan.rounds == 4
+    assert {sample.round for sample in whole.samples} == {0, 1, 2, 3}
+    assert judge(whole).choice is None
+    assert comparison(rounds=5).whole_rounds().plan.rounds == 5
+    one.samples = one.samples[:1]
+    assert one.whole_rounds().plan.rounds == 0
+
+
 # Sides
 
 
