@@ -271,7 +271,9 @@ def as_page(results: Sequence[Result], about: dict[str, Any], plots: Mapping[str
     """The page of the documentation; `plots` says where a scenario's picture is, seen from the page."""
     behind = [line for line in map(not_first, results) if line is not None]
     out = [PREFACE, "## Where dualwsgi is not first\n"]
-    out.append("\n".join(f"- {line}" for line in behind) + "\n" if behind else "Nowhere in this run.\n")
+    measured = any(_find(result.records, name) for result in results for name in (OURS, GREENER))
+    nothing = "Nowhere in this run.\n" if measured else "It was not measured in this run.\n"
+    out.append("\n".join(f"- {line}" for line in behind) + "\n" if behind else nothing)
     out.append("## The figures\n")
     out.append(as_markdown(results, about, plots))
     return "\n".join(out)
@@ -296,8 +298,8 @@ def as_markdown(
 ) -> str:
     out = io.StringIO()
     versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
-    out.write(f"Measured on {about['date']} on {about['cpu']}, {about['kernel']},\n")
-    out.write(f"{about['python']}, {about['pinning']}. Versions: {versions}.\n")
+    out.write(f"Measured on {about['date']}: {about['machine']}, {about['python']}; {about['pinning']}.\n")
+    out.write(f"Versions: {versions}.\n")
     out.write(f"\n```console\n$ {about['command']}\n```\n")
     out.write(
         "\nEach figure is the median over interleaved rounds, with the lowest and the highest in brackets. "

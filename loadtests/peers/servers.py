@@ -226,4 +226,8 @@ def machine() -> dict[str, str]:
     cpus = len(
         [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("processor")]
     )
-    return {"cpu": f"{cpus} x {model}", "kernel": f"{platform.system()} {platform.release()}"}
+    return {
+        "machine": f"{cpus} cores, {platform.system()}",
+        "cpu": f"{cpus} x {model}",
+        "kernel": f"{platform.system()} {platform.release()}",
+    }

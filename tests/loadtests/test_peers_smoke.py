@@ -176,8 +176,7 @@ def test_json_keeps_each_round_and_has_no_nan(result: Result) -> None:
 def test_markdown_has_a_table_the_command_and_who_failed(result: Result) -> None:
     about = {
         "date": "2000-01-01",
-        "cpu": "2 x abacus",
-        "kernel": "Linux 6",
+        "machine": "2 cores, Linux",
         "python": "CPython 3.11.7",
         "pinning": "nothing pinned",
         "versions": {"bjoern": "3.2.2"},
@@ -205,8 +204,7 @@ def test_where_a_peer_is_first_is_told_with_the_reason(result: Result) -> None:
 def test_the_page_has_pictures_figures_and_what_is_not_first(result: Result) -> None:
     about = {
         "date": "2000-01-01",
-        "cpu": "2 x abacus",
-        "kernel": "Linux 6",
+        "machine": "2 cores, Linux",
         "python": "CPython 3.11.7",
         "pinning": "nothing pinned",
         "versions": {},
