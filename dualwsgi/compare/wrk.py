@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from .answers import Answers
-from .process import idle_seconds, pinned
+from .process import pinned, waited_for_cpu
 from .traffic import GRID, Ask, GeneratorFailed, Traffic
 
 __all__ = ["WRK_MISSING", "Wrk", "wrk_is_here"]
@@ -23,6 +23,8 @@ __all__ = ["WRK_MISSING", "Wrk", "wrk_is_here"]
 WRK_MISSING = "wrk is not on the PATH; install it (Debian: apt install wrk), or leave out --wrk"
 
 MARK = "dualwsgi "
+GLANCE = 0.1
+"""Seconds between two looks at how it fares."""
 
 _SCRIPT = """
 local requests, turn = {}, 0
@@ -71,32 +73,37 @@ class Wrk:
         whole = max(1, round(seconds))  # it knows no fractions
         argv = ["wrk", "-t1", f"-c{users}", f"-d{whole}s", "--timeout", "10s", "-s", str(self._script)]
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        idle, begun = self._idle(), time.monotonic()
         mark()
-        try:
-            done = subprocess.run(
-                pinned([*argv, f"http://127.0.0.1:{port}/"], self._cpu),
-                capture_output=True,
-                text=True,
-                timeout=whole + 60,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            raise GeneratorFailed(f"wrk did not end {60} s after its time") from None
+        output, waited = self._to_the_end([*argv, f"http://127.0.0.1:{port}/"], whole + 60)
         mark()
-        idle, taken = self._idle() - idle, time.monotonic() - begun
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        if done.returncode != 0:
-            raise GeneratorFailed(f"wrk failed: {(done.stderr or done.stdout).strip()[-400:]}")
         cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-        traffic = parse(done.stdout, cpu)
-        if self._cpu is not None:
-            # Its own CPU was not idle and did not work for it: then it waited for that CPU.
-            traffic = replace(traffic, waited=max(0.0, min(1.0 - idle / taken, 1.0) * traffic.seconds - cpu))
-        return traffic
+        return replace(parse(output, cpu), waited=waited)
 
-    def _idle(self) -> float:
-        return 0.0 if self._cpu is None else idle_seconds(self._cpu)
+    def _to_the_end(self, argv: Sequence[str], patience: float) -> tuple[str, float]:
+        """What it said, and for how many seconds it was ready to run and had no CPU."""
+        begun, waited, glanced = time.monotonic(), 0.0, 0.0
+        with subprocess.Popen(
+            pinned(argv, self._cpu), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as popen:
+            try:
+                while True:
+                    try:
+                        output, errors = popen.communicate(timeout=GLANCE)
+                        break
+                    except subprocess.TimeoutExpired:
+                        # Nobody tells any more once it has ended.
+                        if (told := waited_for_cpu(popen.pid)) >= waited:
+                            waited, glanced = told, time.monotonic() - begun
+                        if time.monotonic() - begun > patience:
+                            raise GeneratorFailed(f"wrk did not end in {patience:g} s") from None
+            except BaseException:
+                popen.kill()
+                raise
+        if popen.returncode != 0:
+            raise GeneratorFailed(f"wrk failed: {(errors or output).strip()[-400:]}")
+        taken = time.monotonic() - begun
+        return output, waited * taken / glanced if glanced else 0.0
 
     def close(self) -> None:
         self._folder.cleanup()
