@@ -71,8 +71,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted: servers are ended, what is complete is written", file=sys.stderr)
         failed = 130
-    if options.markdown is not None and results:
-        options.markdown.write_text(as_markdown(results, date))
+    finally:
+        if options.markdown is not None and results:
+            options.markdown.write_text(as_markdown(results, date))
     return failed
 
 

@@ -10,6 +10,7 @@ Nobody imports this module.
 from __future__ import annotations
 
 import contextlib
+import gc
 import itertools
 import json
 import os
@@ -139,6 +140,10 @@ def measure(environment: Any, counter: Counter, order: dict[str, Any], tell: Any
         tell({"ended": True})
     finally:
         runner.stop()
+        # Users are gone and their connections are not, while an error of theirs is remembered or the rings
+        # of references that they are made of stand: the server would take them for idle clients.
+        environment.stats.clear_all()
+        gc.collect()
     if counter.answers is not None:
         said["answers"] = counter.answers.seen
     return said

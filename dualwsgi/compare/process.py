@@ -121,6 +121,20 @@ def idle_seconds(cpu: int) -> float:
     return 0.0
 
 
+# TCP's states as the kernel numbers them, in which a connection still asks something of its server.
+_OPEN_STATES = frozenset({"01", "08"})  # ESTABLISHED, CLOSE_WAIT
+
+
+def open_connections(port: int) -> int:
+    """Connections to this port of 127.0.0.1 that the server there has not closed."""
+    count, wanted = 0, f":{port:04X}"
+    with contextlib.suppress(OSError):
+        for line in (PROC / "net" / "tcp").read_text().splitlines()[1:]:
+            fields = line.split()
+            count += fields[1].endswith(wanted) and fields[3] in _OPEN_STATES
+    return count
+
+
 def _kilobytes(pid: int, file: str, key: str) -> int:
     with contextlib.suppress(OSError):
         for line in (PROC / str(pid) / file).read_text().splitlines():

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from .answers import Answers, ask
-from .process import Process, ServerFailed
+from .process import Process, ServerFailed, open_connections
 from .traffic import Ask, Generator, Traffic
 
 __all__ = ["Comparison", "Plan", "Sample", "Side", "measure", "sides_of"]
@@ -31,6 +31,9 @@ ANSWER_TIMEOUT = 10.0
 ASK_TIMES = 2
 WARM_UP_MIN = 0.2
 """Seconds: it opens as many connections as the largest window will have."""
+
+QUIET_PATIENCE = 5.0
+"""Seconds after a window in which the server may finish what it was asked."""
 
 Say = Callable[[str], None]
 
@@ -154,6 +157,14 @@ def _warm_up(plan: Plan, generator: Generator, port: int, answers: Answers) -> N
     generator.answers = None if plan.asks else answers
     generator.run(port, max(plan.users), max(WARM_UP_MIN, plan.warm_up), lambda: None)
     generator.answers = None
+    _until_quiet(port)
+
+
+def _until_quiet(port: int) -> None:
+    """Waits until the server has done all that it was asked: one window's queue is not another's load."""
+    deadline = time.monotonic() + QUIET_PATIENCE
+    while open_connections(port) and time.monotonic() < deadline:
+        time.sleep(0.01)
 
 
 def _window(
@@ -167,6 +178,7 @@ def _window(
     process.forget_peak()
     traffic = generator.run(port, users, plan.seconds, mark)
     process.check()
+    _until_quiet(port)
     (begun, cpu_then, waited_then, switches_then), (ended, cpu_now, waited_now, switches_now) = marks
     worked = cpu_now - cpu_then + max(0.0, waited_now - waited_then)
     requests = traffic.requests or float("nan")

@@ -57,6 +57,8 @@ class Figure:
     """Measured by the generator, and so worth nothing where that was the limit."""
     spoken: str = ""
     unit: str = ""
+    decides: float = 0.05
+    """The least difference for which one would choose a server."""
 
 
 FIGURES = (
@@ -77,8 +79,17 @@ FIGURES = (
     # The largest of thousands says more of the machine than of the server: shown, not judged.
     Figure("max", "max ms", 1e3, 1, of_client=True, judged=False, spoken="worst latency", unit=" ms"),
     Figure("errors", "errors", 1, 0, judged=False, spoken="errors"),
-    Figure("cpu", "CPU/request us", 1e6, 1, grain=2e-6, spoken="CPU a request", unit=" us"),
-    Figure("rss", "peak RSS MB", 1 / 1024**2, 1, grain=2.0 * 1024**2, spoken="peak memory", unit=" MB"),
+    Figure("cpu", "CPU/request us", 1e6, 1, grain=2e-6, spoken="CPU a request", unit=" us", decides=0.1),
+    Figure(
+        "rss",
+        "peak RSS MB",
+        1 / 1024**2,
+        1,
+        grain=4.0 * 1024**2,
+        spoken="peak memory",
+        unit=" MB",
+        decides=0.1,
+    ),
     Figure("switches", "switches/request", 1, 2, grain=0.1, spoken="context switches a request"),
 )
 BY_NAME = {figure.name: figure for figure in FIGURES}
@@ -111,6 +122,11 @@ class Finding:
         if self.ratio is None or self.better is None:
             return 1.0
         return max(self.ratio.middle, 1 / self.ratio.middle)
+
+    @property
+    def decides(self) -> bool:
+        """Whether one would choose a side for it."""
+        return self.figure.name in ORDER and self.factor >= 1 + self.figure.decides
 
     @property
     def word(self) -> str:
@@ -208,7 +224,7 @@ def _matters(ratio: Interval, medians: tuple[float, float], figure: Figure) -> b
     return (
         ratio.excludes_one
         and max(ratio.middle, 1 / ratio.middle) >= 1 + MATTERS
-        and abs(medians[0] - medians[1]) > figure.grain / 2
+        and not abs(medians[0] - medians[1]) <= figure.grain
     )
 
 
@@ -244,7 +260,7 @@ def _choose(
         ]
     else:
         reasons = []
-        choice = next((finding.better for finding in differing if finding.figure.name in ORDER), None)
+        choice = next((finding.better for finding in differing if finding.decides), None)
     if choice is None:
         if differing:
             headline = "Either: nothing that a client or a bill would notice differs."

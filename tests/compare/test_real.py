@@ -9,6 +9,7 @@ import csv
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -22,7 +23,7 @@ import pytest
 
 from dualwsgi.compare.answers import Answers
 from dualwsgi.compare.locust import Locust, locust_is_here
-from dualwsgi.compare.process import descendants
+from dualwsgi.compare.process import descendants, open_connections
 from dualwsgi.compare.traffic import GRID, Ask
 from dualwsgi.compare.wrk import Wrk, wrk_is_here
 
@@ -152,6 +153,11 @@ def test_a_locust_file_says_what_is_sent_and_not_where_to(port: int, tmp_path: P
     try:
         generator.answers = Answers()
         traffic = generator.run(port, 3, 0.3, lambda: marks.append(monotonic()))
+        # Users that are gone leave no connection behind, or the next window would wait for it.
+        deadline = monotonic() + 10
+        while open_connections(port):
+            assert monotonic() < deadline, "locust keeps its connections"
+            sleep(0.01)
     finally:
         generator.close()
     assert len(marks) == 2
@@ -164,6 +170,19 @@ def test_a_locust_file_says_what_is_sent_and_not_where_to(port: int, tmp_path: P
     assert generator.answers.seen["GET the name"]["status"] == ["200"]
     assert generator.answers.seen["GET the name"]["body"][0].startswith("3 bytes")
     assert generator.answers.bad() == ["GET /fail is answered 500"]
+
+
+def test_connections_are_counted_until_the_server_closes_them() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        assert open_connections(port) == 0
+        with socket.create_connection(("127.0.0.1", port)):
+            served, _ = listener.accept()
+            assert open_connections(port) == 1
+        # The client is gone; what it asked for may still be running.
+        assert open_connections(port) == 1
+        served.close()
+        assert open_connections(port) == 0
 
 
 @needs_wrk

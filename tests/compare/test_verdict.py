@@ -63,12 +63,29 @@ def test_a_difference_that_is_sure_and_small_is_none(factor: float, told: bool) 
     assert bool(found(verdict)) is told
 
 
-def test_a_difference_below_what_anyone_could_notice_is_none() -> None:
-    assert found(judge(comparison(second={"switches": 1.0}))) == set()
-    verdict = judge(comparison(second={"rss": 1.04}, noise=0.0005))  # 1.6 MB of 40
-    assert {name for name, _, _ in found(verdict)} == {"rss"}
-    tiny = judge(comparison(second={"switches": 1.04}, noise=0.0005))  # 0.08 a request
-    assert {name for name, _, _ in found(tiny)} == {"switches"}
+@pytest.mark.parametrize(
+    ("figure", "factor", "told"),
+    [
+        ("rss", 1.08, False),  # 3.2 MB more than 40
+        ("rss", 1.13, True),
+        ("switches", 1.04, False),  # 0.08 more than 2
+        ("switches", 1.06, True),
+        ("p50", 1.05, True),
+    ],
+)
+def test_a_difference_below_what_anyone_could_notice_is_none(figure: str, factor: float, told: bool) -> None:
+    verdict = judge(comparison(second={figure: factor}, noise=0.0005))
+    assert ({name for name, _, _ in found(verdict)} == {figure}) is told
+
+
+@pytest.mark.parametrize(
+    ("figure", "factor", "decides"),
+    [("rate", 1.04, False), ("rate", 1.07, True), ("cpu", 1.07, False), ("cpu", 1.13, True)],
+)
+def test_a_small_difference_is_told_and_decides_nothing(figure: str, factor: float, decides: bool) -> None:
+    verdict = judge(comparison(second={figure: factor}, noise=0.0005))
+    assert {name for name, _, _ in found(verdict)} == {figure}
+    assert (verdict.choice is not None) is decides
 
 
 def test_a_lower_cost_alone_decides_where_clients_feel_nothing() -> None:
