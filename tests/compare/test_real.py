@@ -200,6 +200,7 @@ def test_wrk_sends_its_requests_in_turn_and_counts_those_that_fail(port: int) ->
     assert traffic.latency[1.0] <= traffic.latency[50.0] <= traffic.latency[100.0]
 
 
+@pytest.mark.soak
 @needs_locust
 def test_nobody_listening_is_counted_and_no_crash(tmp_path: Path) -> None:
     generator = Locust([Ask("/")])

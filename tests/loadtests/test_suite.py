@@ -78,6 +78,7 @@ def test_shapes_go_forward_and_end(shape: tuple[Stage, ...]) -> None:
 @pytest.mark.parametrize(
     "extra", [[], pytest.param(["--processes", "2"], marks=pytest.mark.soak)], ids=["headless", "distributed"]
 )
+@pytest.mark.parametrize("backend", ["threads"])  # how locust runs is no matter of the backend
 def test_locust_loads_a_server_without_a_failure(serve: Any, extra: list[str], tmp_path: Path) -> None:
     server = serve(app.app)
     done = subprocess.run(
@@ -110,7 +111,10 @@ def _rows(output: str) -> list[dict[str, Any]]:
 
 
 @needs_locust
-@pytest.mark.parametrize(("variable", "told"), [("MIX", "there are api"), ("SHAPE", "there are ramp")])
+@pytest.mark.parametrize(
+    ("variable", "told"),
+    [("MIX", "there are api"), pytest.param("SHAPE", "there are ramp", marks=pytest.mark.soak)],
+)
 def test_a_mistyped_mixture_or_shape_is_told(variable: str, told: str, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "locust", "-f", str(ROOT / "loadtests" / "locustfile.py"), "--list"],
