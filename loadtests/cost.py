@@ -20,9 +20,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
+from dualwsgi.compare.process import Process
 from loadtests.peers import wrk
 from loadtests.peers.drives import How, Running, Wrk
-from loadtests.peers.process import Process
 from loadtests.peers.rounds import first_answer
 from loadtests.peers.servers import REPOSITORY, free_port
 from loadtests.peers.stats import paired_ratios, spread

@@ -333,7 +333,12 @@ def _cautions(
         if not limited:
             continue
         only = [names[side] for side in (0, 1) if limits[side, users] == "generator"]
-        busy = median(sample.traffic.busy for side in (0, 1) for sample in comparison.of(side, users))
+        busy = median(
+            sample.traffic.busy
+            for side in (0, 1)
+            if limits[side, users] in ("generator", "both")
+            for sample in comparison.of(side, users)
+        )
         text = f"at {users} users the load generator ({comparison.generator}, {busy:.0%} of its core) "
         if only:
             text += (
