@@ -20,7 +20,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from .answers import Answers, ask
-from .process import Process, ServerFailed, open_connections
+from .process import Process, ServerFailed, open_connections, undisturbed
 from .traffic import Ask, Generator, Traffic
 
 __all__ = ["Comparison", "Plan", "Sample", "Side", "measure", "sides_of"]
@@ -207,19 +207,22 @@ def _running(plan: Plan, side: int, scratch: Path) -> Iterator[tuple[Process, in
         *(("--app-dir", plan.app_dir) if plan.app_dir else ()),
         *("--log-level", "warning", *plan.settings, *one.settings, "--bind", f"127.0.0.1:{port}"),
     ]
-    process = Process(
-        one.name,
-        argv,
-        env={name: value for name, value in os.environ.items() if name not in _OVERRULED},
-        cwd=Path.cwd(),
-        output=scratch / f"side-{side}.out",
-        cpu=plan.server_cpus,
-    )
+    process: Process | None = None
     try:
+        with undisturbed():
+            process = Process(
+                one.name,
+                argv,
+                env={name: value for name, value in os.environ.items() if name not in _OVERRULED},
+                cwd=Path.cwd(),
+                output=scratch / f"side-{side}.out",
+                cpu=plan.server_cpus,
+            )
         _await(process, port)
         yield process, port
     finally:
-        process.stop(grace=10.0)
+        if process is not None:
+            process.stop(grace=10.0)
 
 
 _OVERRULED = frozenset({"DUALWSGI_BACKEND", "DUALWSGI_BIND", "DUALWSGI_APP"})
