@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("dualwsgi")
 
+LOOK_FOR_SIGNALS: Final = 5.0
+"""Seconds after which a server looks for a signal that came in the moment in which it fell asleep."""
+
 DRAIN_WINDOW: Final = 0.5
 """Seconds of silence after which a connection that waits for a request is closed when the server stops."""
 
@@ -367,7 +370,9 @@ class Server:
             watchdog = Watchdog(self.backend.poke)
             while not self._stop_wanted:
                 watchdog.beat()
-                self._stop_latch.acquire(timeout=-1 if watchdog.patience is None else watchdog.patience)
+                # A signal that comes just before the wait begins does not end it: its handler has to run
+                # in this thread, which would sleep for ever.
+                self._stop_latch.acquire(timeout=watchdog.patience or LOOK_FOR_SIGNALS)
             notify("STOPPING=1")
             if self.config.drain_delay and self._signalled:
                 self._delay_drain()
