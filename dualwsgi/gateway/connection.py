@@ -40,7 +40,7 @@ from .deadline import Deadline
 from .environ import Environ
 from .exchange import Exchange
 from .gone import GoneSignal
-from .heads import HEAD_SIZE, Request
+from .heads import HEAD_SIZE, NO_REQUEST, Request
 from .input import Input
 from .outlet import JOINED_UP_TO, Outlet
 from .phase import RATE_GRACE, Phase
@@ -102,13 +102,12 @@ class Connection:
         "stream",
     )
 
-    request: Request
-
     def __init__(self, site: Site, stream: Stream, turn: Turn) -> None:
         self.site = site
         self.stream = stream
         self.fd = stream.fd
         self.phase = Phase.HANDSHAKE if stream.lookahead else Phase.FRESH
+        self.request: Request = NO_REQUEST
         self.since = turn.now
         self._read = stream.read
         self._write = stream.write
@@ -600,6 +599,7 @@ class Connection:
             self._input = None
         self._head_out = False
         self._served += 1
+        self.request = NO_REQUEST
         if self.buffer:
             self._scanned = 0
             self.phase = Phase.HEAD
@@ -926,10 +926,15 @@ class Connection:
 
         Closing a socket with a request unread in it would reset it, so it is read once more.
         """
-        if self.phase not in _WAITING or self.since > before:
+        if not self._is_waiting or self.since > before:
             return WANT_READ
         verdict = self.advance(turn)
-        return CLOSE if verdict is WANT_READ and self.phase in _WAITING else verdict
+        return CLOSE if verdict is WANT_READ and self._is_waiting else verdict
+
+    @property
+    def _is_waiting(self) -> bool:
+        """Whether nothing of a request is in: stray line ends are nothing of it."""
+        return self.phase in _WAITING or (self.phase is Phase.HEAD and not self.buffer.strip(b"\r\n"))
 
     def hung_up(self) -> None:
         """The client has ended its side, and edge-triggered polling has said so for the last time.
@@ -971,8 +976,8 @@ class Connection:
     def describe(self) -> str:
         """Peer and request, for a log line; holds no control characters."""
         peer = self._peer.get("REMOTE_ADDR") or "-"
-        line = getattr(self, "request", None) and self.request.line
-        return f"{peer} {line.method} {line.target}" if line else str(peer)
+        line = self.request.line
+        return str(peer) if self.request is NO_REQUEST else f"{peer} {line.method} {line.target}"
 
 
 def _came_of(error: BaseException | None, cause: BaseException) -> bool:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ..http11 import head as http
-from ..http11.head import HTTP_11, FieldLine, Fields, Limits, RequestLine
+from ..http11.head import HTTP_10, HTTP_11, FieldLine, Fields, Limits, RequestLine
 from .environ import Environ, environ_key, field_environ, line_environ
 from .memory import Memory
 from .requestbody import BODY_HELD
@@ -64,6 +64,9 @@ class Request:
 
 
 _NOTHING: Final[Environ] = {}
+
+NO_REQUEST: Final = Request(RequestLine("", "", HTTP_10, "", ""), Fields([], None, keep_alive=True))
+"""What a connection has between two requests: it keeps no head while it is idle."""
 
 KnownLine = tuple[RequestLine, Environ]
 """A request line and what it says to environ."""

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import gc
+import os
+import resource
+import weakref
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from threading import Thread
 from typing import Any
 
 import pytest
 from serving import Gate, Served, answering, echo
-from wire import CHUNKED, CLOSE, Client, chunked, request
+from wire import CHUNKED, CLOSE, Client, chunked, eventually, request
+
+from dualwsgi.gateway.heads import Request
 
 Serve = Callable[..., Served]
 
@@ -202,3 +209,91 @@ def test_a_request_that_waits_too_long_for_its_turn_is_refused(serve: Serve, gat
     gate.open()
     assert first.response().status == 200
     assert served.ask().status == 200
+
+
+class Marker:
+    """Something that lives as long as the environ it is in."""
+
+
+@pytest.mark.parametrize("content", ["list", "generator"])
+@pytest.mark.parametrize("body", [None, b"x", b"x" * 100_000])
+def test_an_idle_connection_keeps_neither_environ_nor_head(
+    serve: Serve, content: str, body: bytes | None
+) -> None:
+    markers: list[weakref.ref[Marker]] = []
+
+    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+        marker = environ["marker"] = Marker()
+        markers.append(weakref.ref(marker))
+        environ["wsgi.input"].read()
+        start_response("200 OK", [])
+        return [b"x"] if content == "list" else iter([b"x"])
+
+    client = serve(app).client()
+    secret = f"secret-{content}-{len(body or b'')}"
+    client.send(request("GET", "/", f"Authorization: {secret}", body=body))
+    assert client.response().body == b"x"
+
+    def is_gone() -> bool:
+        gc.collect()  # what is left of a greenlet's or a thread's stack is not the connection's
+        kept = [
+            each
+            for each in gc.get_objects()
+            if type(each) is Request and any(secret in line[1] for line in each.fields.lines)
+        ]
+        return not kept and markers[0]() is None
+
+    eventually(is_gone)
+    assert client.send(request()).response().body == b"x"
+
+
+@pytest.fixture
+def high_numbers() -> Iterator[None]:
+    """Every descriptor that is opened from here on has a number beyond 1024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < 2048:
+        pytest.skip("the system allows no such numbers")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 2048), hard))
+    taken: list[int] = []
+    while not taken or taken[-1] < 1100:
+        taken.append(os.open(os.devnull, os.O_RDONLY))
+    yield
+    for fd in taken:
+        os.close(fd)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.usefixtures("high_numbers")
+def test_descriptors_beyond_1024_are_like_any_other(serve: Serve) -> None:
+    """select() knows none of them; both the waits of a call and those between calls must do."""
+    content = b"x" * (4 << 20)
+
+    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+        size = len(environ["wsgi.input"].read())
+        start_response("200 OK", [("X-Size", str(size))])
+        return iter([content])
+
+    client = serve(app).client(window=4096)
+    for _ in range(2):
+        client.send(request("POST", "/", "Content-Length: 200000"), b"y" * 100_000)
+        client.send(b"y" * 100_000)
+        answer = client.response()
+        assert (answer["X-Size"], answer.body) == ("200000", content)
+
+
+def test_a_crowd_that_keeps_its_connections_loses_none(serve: Serve) -> None:
+    served = serve(echo)
+
+    def ask(number: int) -> int:
+        with Client(served.address) as client:
+            for turn in range(20):
+                body = b"%d" % (number * turn)
+                assert (
+                    client.send(request("POST", f"/{turn}", body=body)).response().body.endswith(b" " + body)
+                )
+        return number
+
+    with ThreadPoolExecutor(20) as pool:
+        assert sorted(pool.map(ask, range(50))) == list(range(50))
+    assert served.counter("connections") == 50
+    assert served.counter("requests") == 1000
