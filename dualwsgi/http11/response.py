@@ -111,6 +111,8 @@ def _status_code(status: str) -> int:
 
 def _checked_field(entry: tuple[str, str]) -> tuple[str, str]:
     try:
+        if isinstance(entry, str):  # two characters would make a name and a value
+            raise TypeError
         name, value = entry
         name_match, value_match = grammar.TOKEN.fullmatch(name), grammar.FIELD_VALUE.fullmatch(value)
     except (TypeError, ValueError):

@@ -193,6 +193,8 @@ def test_an_application_may_go_on_after_its_head_was_refused(serve: Serve) -> No
         ("200 OK", [("Na\u00efve", "v")]),
         ("200 OK", [("X",)]),
         ("200 OK", ["X: y"]),
+        ("200 OK", ["XY"]),
+        ("200 OK", {"TE": "trailers"}),
         ("200 OK", [("Connection", "close")]),
         ("200 OK", [("keep-alive", "timeout=5")]),
         ("200 OK", [("Transfer-Encoding", "chunked")]),
