@@ -143,6 +143,8 @@ def _describe(conn: Parked, phase: str, now: float, pid: int, call: Call | None 
     line = None
     if phase != "head":  # then `request` is still the one before
         line = getattr(getattr(conn, "request", None), "line", None)
+        if line is not None and not line.method:
+            line = None  # it has none
     peer = getattr(conn, "peer", "-")
     return {
         "id": f"{pid}.{conn.fd}",
