@@ -25,14 +25,17 @@ Who may touch what, when
   The lead.  While the leader runs a call, its token holds that connection.  Leader and watchdog
   both take it out with list.pop, which only one of them can: if it is the leader, nothing has
   happened; if it is the watchdog, it takes the connection out of `_parked`, counts the call and
-  appoints another leader, all under the lock.  The loser takes the lock once before it goes on, so
-  that it never runs ahead of that.  Each leadership has a token of its own.  The rest of the batch
+  appoints another leader, all under the lock, and for a thread that is already there: should none
+  be had, the lead stays where it is.  The loser takes the lock once before it goes on, so that it
+  never runs ahead of that.  Each leadership has a token of its own.  The rest of the batch
   of events is the lane's, not the thread's: the next leader goes on where the last one stopped.
 
   Calls.  `_busy` counts calls that are not the leader's; with `_limit` of them running the leader
   calls nothing and queues, so there is always a leader: to answer 503, to watch deadlines, to stop.
-  `_busy`, `_idle` and the queues change under the lock only.  A leader that runs a call itself is
-  the one above `_busy`, so the limit holds for both together.
+  `_busy`, `_idle` and the queues change under the lock only.  A leader's own call is one above
+  `_busy`.  So that the limit holds for both together, the leader publishes its call before it looks
+  whether there is a place, and a follower that takes the last place looks at the token after: if
+  both see the other, both give way, and the leader looks at the queue again.
 
   Staying.  A follower whose call waited stays with its connection for a moment, in a read that
   blocks, since the next request of a busy client comes at once: then nobody has to be woken to hand
@@ -203,13 +206,16 @@ class Lane:
         self._draining = False
         self._shut = threading.Event()
         self._stopping = False
+        self._abandoned = False  # stopped, and some calls have not ended
+        self._complained = -1.0
 
     # From outside, by any thread
 
     def start(self) -> None:
         with self._lock:
-            appoint = self._appoint(None)
-        appoint()
+            worker, is_new = self._pick(None)
+        if not self._engage(worker, is_new):
+            raise RuntimeError("no thread can be started")
         self._watchdog.start()
 
     def drain(self) -> None:
@@ -248,14 +254,16 @@ class Lane:
         """Cuts every connection, and lets every thread go once its call returns."""
         with self._changed:
             self._stopping = True
+            self._inline_ok = False
             self._ring()
-            for conn in (*self._running.values(), *self._lost.values()):
-                conn.interrupt()
+            self._interrupt_calls()
             for worker in self._idle:
                 worker.call()
             self._idle.clear()
             self._changed.wait_for(lambda: not self._workers, timeout=1.0)
+            self._interrupt_calls()
             stuck = len(self._workers)
+            self._abandoned = stuck > 0
         self._rouse_watchdog()
         self._watchdog.join(1.0)
         for conn in [*self._parked.values(), *(job[0] for job in (*self._queue, *self._quick_queue))]:
@@ -265,8 +273,17 @@ class Lane:
         if stuck:
             logger.warning("%d application calls did not end and were left behind", stuck)
         else:
-            self._epoll.close()
-            os.close(self._alarm)
+            self._release()
+
+    def _interrupt_calls(self) -> None:
+        """Ends the waits of all calls for their clients; under the lock."""
+        self._take_lead()  # a leader's own call is then one among the others, and its own to close
+        for conn in (*self._running.values(), *self._lost.values()):
+            conn.interrupt()
+
+    def _release(self) -> None:
+        self._epoll.close()
+        os.close(self._alarm)
 
     def counters(self) -> Counters:
         with self._lock:
@@ -276,7 +293,7 @@ class Lane:
         """What runs above it goes on; nothing more is begun until it has come down."""
         with self._lock:
             self._limit = limit
-            self._inline_ok = self._busy < limit
+            self._inline_ok = self._busy < limit and not self._stopping
         self._order(self._tend_queues)
 
     def look(self) -> View:
@@ -325,12 +342,21 @@ class Lane:
                     continue
                 if events > READY:
                     conn.hung_up()
-                verdict = conn.advance(turn)
+                try:
+                    verdict = conn.advance(turn)
+                except Exception:
+                    verdict = _fault()
                 if verdict is RUN:
                     route = conn.request.line.route or self._route_of(conn)
-                    if route.quick and self._inline_ok:
+                    if route.quick:
                         publish(conn)
-                        verdict = self._run_measured(conn, route, turn) if sampling else conn.run(turn)
+                        if self._inline_ok:
+                            try:
+                                verdict = (
+                                    self._run_measured(conn, route, turn) if sampling else conn.run(turn)
+                                )
+                            except Exception:
+                                verdict = _fault()
                         try:
                             withdraw()
                         except IndexError:
@@ -346,10 +372,10 @@ class Lane:
                 return None
             batch = poll(self._patience(turn), EVENTS_A_POLL)
             turn.now = now = monotonic()
-            if self._watch_sleeps and batch:
-                self._rouse_watchdog()
             while self._again:
                 batch.append(self._again.popleft())
+            if self._watch_sleeps and batch:
+                self._rouse_watchdog()
             self._batch = iter(batch)
             if now >= self._next_chores:
                 self._do_chores(turn)
@@ -422,8 +448,12 @@ class Lane:
         for count, conn in enumerate(acceptor.accept(turn, load), 1):  # noqa: B007  # the last is the count
             self._missed.pop(conn.fd, None)
             self._parked[conn.fd] = conn
-            # Being writable, it has its first event at once, and by then often its request.
-            self._epoll.register(conn.fd, EDGES)
+            try:
+                # Being writable, it has its first event at once, and by then often its request.
+                self._epoll.register(conn.fd, EDGES)
+            except OSError as error:  # the system bounds what may be watched, too
+                logger.error("a connection cannot be watched and is closed: %s", error.strerror)
+                self._follow(conn, CLOSE, turn)
         return count
 
     def _stop_accepting(self, turn: Turn) -> None:
@@ -514,21 +544,29 @@ class Lane:
             )
 
     def _tend_queues(self, turn: Turn) -> None:
-        """Refuses requests that have waited too long, and fills places that came free by time."""
+        """Refuses requests that have waited too long, and fills places that came free unseen."""
         while True:
+            worker = None
             with self._lock:
                 queues = (self._quick_queue, self._queue)
                 stale = next((q for q in queues if q and self._is_stale(q[0][0], turn.now)), None)
-                job = stale.popleft() if stale is not None else self._next_queued(turn.now)
-                if job is None:
-                    return
-                # Under the lock: who waits for the lane to be idle must see it here or there.
-                self._parked[job[0].fd] = job[0]
-            if stale is not None:
+                if stale is not None:
+                    job = stale.popleft()
+                    # Under the lock: who waits for the lane to be idle must see it here or there.
+                    self._parked[job[0].fd] = job[0]
+                else:
+                    found = self._next_queued(turn.now) if self._has_worker() else None
+                    if found is None:
+                        return
+                    job = found
+                    worker, is_new = self._pick(job)
+            if worker is None:
                 self._refuse(job[0], turn)
-            else:
-                turn.counters.waits.note(turn.now - job[0].since)
-                self._hand_over(job, turn)
+                continue
+            turn.counters.waits.note(turn.now - job[0].since)
+            if not self._engage(worker, is_new):
+                self._take_back(worker, job, turn)
+                return
 
     def _is_stale(self, conn: Parked, now: float) -> bool:
         patience = self._queueing
@@ -540,22 +578,42 @@ class Lane:
         """Gives a parked connection's request to a follower, or queues it, or refuses it."""
         conn, route = job
         quick = route is not None and route.quick
+        worker = None
         with self._lock:
             if quick:
                 self._reserve_until = turn.now + RESERVE_TIME
-            free = self._idle or len(self._workers) <= self._limit + len(self._lost)
-            if free and self._busy < self._places(quick, turn.now):
+            if self._busy < self._places(quick, turn.now) and self._has_worker():
                 del self._parked[conn.fd]
-                appoint = self._appoint(job)
-            elif len(self._queue) + len(self._quick_queue) < self._queue_size:
+                worker, is_new = self._pick(job)
+            elif self._enqueue(job, turn.now):
                 del self._parked[conn.fd]
-                if not self._queue and not self._quick_queue:
-                    self._queueing.begins(turn.now)
-                (self._quick_queue if quick else self._queue).append(job)
                 return
-            else:
-                appoint = partial(self._refuse, conn, turn)
-        appoint()
+        if worker is None:
+            self._refuse(conn, turn)
+        elif not self._engage(worker, is_new):
+            self._take_back(worker, job, turn)
+
+    def _queue_of(self, job: Job) -> deque[Job]:
+        return self._quick_queue if job[1] is not None and job[1].quick else self._queue
+
+    def _enqueue(self, job: Job, now: float) -> bool:
+        """Lets a request wait for a call, if there is room; under the lock."""
+        if len(self._queue) + len(self._quick_queue) >= self._queue_size:
+            return False
+        if not self._queue and not self._quick_queue:
+            self._queueing.begins(now)
+        self._queue_of(job).append(job)
+        return True
+
+    def _take_back(self, worker: Worker, job: Job, turn: Turn) -> None:
+        """There was a place for a request, but no thread could be made for it."""
+        conn = job[0]
+        with self._lock:
+            self._leave_place(worker)
+            if len(self._workers) > 1 and self._enqueue(job, turn.now):
+                return  # one of the threads that there are will come to it
+            self._parked[conn.fd] = conn
+        self._refuse(conn, turn)
 
     def _refuse(self, conn: Parked, turn: Turn) -> None:
         verdict = conn.refuse(turn, "too busy; try again")
@@ -577,30 +635,68 @@ class Lane:
     def _take_place(self, worker: Worker, conn: Parked) -> None:
         """Counts a call; under the lock, as everything that counts."""
         self._busy += 1
-        self._inline_ok = self._busy < self._limit
+        self._inline_ok = self._busy < self._limit and not self._stopping
         self._running[worker] = conn
+
+    def _claim_place(self, worker: Worker, conn: Parked) -> bool:
+        """Counts a follower's call, unless the leader has the last place for its own; under the lock."""
+        self._take_place(worker, conn)
+        if self._inline_ok or not self._token:  # in this order; see the essay
+            return True
+        self._leave_place(worker)
+        self._order(self._tend_queues)
+        return False
 
     def _leave_place(self, worker: Worker) -> None:
         if self._lost.pop(worker, None) is None:  # else it was counted out before
             self._busy -= 1
-            self._inline_ok = self._busy < self._limit
+            self._inline_ok = self._busy < self._limit and not self._stopping
             del self._running[worker]
 
-    def _appoint(self, job: Job | None) -> Callable[[], None]:
-        """Gives a job to a thread; what is returned must be called outside the lock, to tell it."""
+    # Threads
+
+    def _has_worker(self) -> bool:
+        """Whether there is a thread for one more job, or there may be; under the lock."""
+        most = self._limit + len(self._lost)
+        return not self._stopping and (bool(self._idle) or len(self._workers) <= most)
+
+    def _pick(self, job: Job | None) -> tuple[Worker, bool]:
+        """A worker for a job, and whether its thread has yet to be started; under the lock."""
         if self._idle:
-            worker = self._idle.pop()
+            worker, is_new = self._idle.pop(), False
             worker.job = job
-            tell: Callable[[], None] = worker.call
         else:
-            worker = Worker(job, CallGuard() if self._interrupts else None)
+            worker, is_new = Worker(job, CallGuard() if self._interrupts else None), True
             self._workers.add(worker)
-            tell = threading.Thread(
-                target=self._work, args=(worker,), name="dualwsgi-worker", daemon=True
-            ).start
         if job is not None:
             self._take_place(worker, job[0])
-        return tell
+        return worker, is_new
+
+    def _engage(self, worker: Worker, is_new: bool) -> bool:
+        """Sets a picked worker to its job, outside the lock; False if no thread could be made."""
+        if not is_new:
+            worker.call()
+            return True
+        return self._start_thread(worker, self._work)
+
+    def _start_thread(self, worker: Worker, target: Callable[[Worker], None]) -> bool:
+        try:
+            threading.Thread(target=target, args=(worker,), name="dualwsgi-worker", daemon=True).start()
+        except RuntimeError as error:
+            now = monotonic()
+            if now - self._complained >= 1.0:
+                self._complained = now
+                logger.error("cannot start a thread, serving with %d: %s", len(self._workers) - 1, error)
+            with self._changed:
+                self._workers.discard(worker)
+                self._changed.notify_all()
+            return False
+        return True
+
+    def _work_when_called(self, me: Worker) -> None:
+        """The life of a thread that is made before it is known whether there is something to do."""
+        me.wait(-1)
+        self._work(me)
 
     # The followers
 
@@ -612,13 +708,10 @@ class Lane:
             while True:
                 if me.job is None:
                     try:
-                        left = self._lead(me)
+                        left = None if self._stopping else self._lead(me)
                     except Exception:
                         # A fault of this program.  One connection may be lost over it, not the server.
                         logger.critical("the leader of a lane failed; it goes on", exc_info=True)
-                        for conn in self._token:
-                            self._parked.pop(conn.fd, None)
-                            conn.close()
                         continue
                     if left is None:
                         break
@@ -642,9 +735,15 @@ class Lane:
                         break
         finally:
             with self._changed:
+                left_over = self._running.get(me)
+                if left_over is not None:  # it was given just as the lane was stopped
+                    self._leave_place(me)
+                    left_over.close()
                 self._workers.discard(me)
                 self._departed.add(me.turn.counters)
                 self._changed.notify_all()
+                if self._abandoned and not self._workers:
+                    self._release()
 
     def _run(self, conn: Parked, route: Route | None, turn: Turn) -> Verdict:
         turn.now = began = monotonic()
@@ -675,8 +774,7 @@ class Lane:
                 if verdict is not AGAIN:
                     break
         except Exception:
-            logger.critical("serving a connection failed; it is closed", exc_info=True)
-            return CLOSE
+            return _fault()
         return verdict
 
     def _reconsider(self, conn: Parked, turn: Turn) -> Verdict:
@@ -687,8 +785,7 @@ class Lane:
                 return conn.refuse(turn, "too busy; try again")
             return conn.forgo(turn) or RUN
         except Exception:
-            logger.critical("serving a connection failed; it is closed", exc_info=True)
-            return CLOSE
+            return _fault()
 
     def _give_back(self, conn: Parked, verdict: Verdict, me: Worker) -> None:
         """Lets go of a connection, which must not be touched after."""
@@ -699,7 +796,12 @@ class Lane:
             return
         if kept is conn:
             conn.stream.forbid_waits()
-            self._epoll.register(fd, EDGES)  # what has come in the meantime is an edge
+            try:
+                self._epoll.register(fd, EDGES)  # what has come in the meantime is an edge
+            except OSError as error:
+                logger.error("a connection cannot be watched and is closed: %s", error.strerror)
+                conn.close()
+                return
         if verdict is RUN or verdict is STREAM:
             with self._lock:
                 self._queue.append((conn, None))
@@ -742,18 +844,17 @@ class Lane:
             self._staying += 1
         verdict = conn.advance(turn)
         conn.since = turn.now = monotonic()
-        came = verdict is RUN and not self._queue and not self._quick_queue
-        with self._lock:
-            self._staying -= 1
-            came = came and not self._stopping and self._busy < self._places(False, turn.now)
-            if came:
-                self._take_place(me, conn)
         route.stayed(verdict is RUN)
-        if came:
-            me.job = (conn, conn.request.line.route)
-            return True
+        if verdict is RUN and not self._queue and not self._quick_queue:
+            with self._lock:
+                has_place = not self._stopping and self._busy < self._places(False, turn.now)
+                if has_place and self._claim_place(me, conn):
+                    self._staying -= 1
+                    me.job = (conn, conn.request.line.route)
+                    return True
         self._give_back(conn, verdict, me)
         with self._lock:
+            self._staying -= 1  # only now: until it is parked, this is all that tells of it
             found = self._find_job(me)
         return (found or self._await_call(me)) and not self._stopping
 
@@ -767,10 +868,12 @@ class Lane:
     def _find_job(self, me: Worker) -> bool:
         """Takes a request that waits for a call; else it is idle from now on."""
         job = None if self._stopping else self._next_queued(me.turn.now)
+        if job is not None and not self._claim_place(me, job[0]):
+            self._queue_of(job).appendleft(job)
+            job = None
         if job is None:
             self._idle.append(me)
             return False
-        self._take_place(me, job[0])
         me.job = job
         me.turn.counters.waits.note(monotonic() - job[0].since)
         me.job_waited = True
@@ -818,18 +921,35 @@ class Lane:
     def _pass_lead(self) -> None:
         computing = _is_runnable(self._leader_id)
         with self._lock:
-            try:
-                conn = self._token.pop()
-            except IndexError:
-                return  # the call has just returned
-            del self._parked[conn.fd]
-            assert self._leader is not None
-            self._take_place(self._leader, conn)
-            appoint = self._appoint(None)
-        route = conn.request.line.route
+            worker, is_new = self._pick(None)
+        if is_new and not self._start_thread(worker, self._work_when_called):
+            return
+        with self._lock:
+            conn = self._take_lead()
+            if conn is None and not self._stopping:
+                self._idle.append(worker)  # the call has just returned
+                return
+        route = conn.request.line.route if conn is not None else None
         if route is not None:
             route.kept_leader(computing)
-        appoint()
+        worker.call()
+
+    def _take_lead(self) -> Parked | None:
+        """Makes the leader, if it runs a call, one that has lost the lead; under the lock."""
+        try:
+            conn = self._token.pop()
+        except IndexError:
+            return None
+        del self._parked[conn.fd]
+        assert self._leader is not None
+        self._take_place(self._leader, conn)
+        return conn
+
+
+def _fault() -> Verdict:
+    """A fault of this program is about to be handled: it costs one connection, not the server."""
+    logger.critical("serving a connection failed; it is closed", exc_info=True)
+    return CLOSE
 
 
 def _in_a_thread(callback: Callable[[], object]) -> None:
