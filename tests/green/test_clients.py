@@ -322,7 +322,7 @@ import pymysql
 port = int(sys.argv[1])
 def connect(n=0):
     return pymysql.connect(host="127.0.0.1", port=port, user="root", autocommit=True, connect_timeout=40)
-connections = [each.get() for each in [green.spawn(connect, n) for n in range(50)]]
+connections = list(green.Pool(5).map(connect, range(50)))  # it resets some of a burst, when it is busy
 def query(n):
     with connections[n].cursor() as cursor:
         cursor.execute("select sleep(0.3), %s", (n,))
