@@ -16,6 +16,7 @@ from dualwsgi._version import __version__
 from dualwsgi.config import Config, available_cores, read_environ
 from dualwsgi.errors import ConfigError
 from dualwsgi.serve.configfile import find_file, open_file
+from dualwsgi.serve.descriptors import raise_limit
 from dualwsgi.serve.errorlog import set_up_log
 from dualwsgi.serve.identity import held_pid_file, settle
 from dualwsgi.serve.loader import ApplicationNotLoaded, load_app
@@ -157,8 +158,8 @@ def make_server(plan: Plan) -> Server:
 def run_alone(plan: Plan) -> int:
     """Serve from this process; returns the exit code."""
     server = make_server(plan)
+    raise_limit()
     with held_pid_file(plan.config):
-        server.start()
         server.serve_forever(lambda: announce(plan.target, plan.config, server.addresses))
     return 0
 
@@ -167,6 +168,7 @@ def run_fleet(plan: Plan, reread: Callable[[], Config]) -> int:
     """Serve by worker processes; returns the exit code."""
     from dualwsgi.serve.supervisor import Supervisor
 
+    raise_limit()  # for the workers, which inherit it
     supervisor = Supervisor(plan.target, plan.config, app_dir=plan.app_dir or ".", reread=reread)
     return supervisor.run(lambda: announce(plan.target, plan.config, supervisor.addresses))
 

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,10 +71,10 @@ def start(tmp_path: Path) -> Iterator[Start]:
     """Start a server on a port of its own; what still runs at the end is killed."""
     processes: list[subprocess.Popen[str]] = []
 
-    def run(*arguments: str, **more: str) -> Running:
+    def run(*arguments: str, prefix: Sequence[str] = (), **more: str) -> Running:
         bind = () if any(text.startswith("--bind") for text in arguments) else ("--bind", "127.0.0.1:0")
         process = subprocess.Popen(
-            command(*arguments, *bind),
+            [*prefix, *command(*arguments, *bind)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             stdin=subprocess.DEVNULL,
@@ -205,3 +205,20 @@ def test_a_mistake_is_refused_on_one_line(tmp_path: Path, arguments: list[str], 
     message = refused(tmp_path, *arguments)
     assert says in message
     assert message.count("\n") == 1
+
+
+LIMITED = """
+import resource
+
+def app(environ, start_response):
+    start_response("200 OK", [])
+    return [repr(resource.getrlimit(resource.RLIMIT_NOFILE)).encode()]
+"""
+
+
+def test_the_limit_of_descriptors_is_raised_as_far_as_it_may_be(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "limited.py").write_text(LIMITED)
+    limit = ["sh", "-c", 'ulimit -S -n 256; ulimit -H -n 900; exec "$@"', "sh"]
+    running = start("limited:app", "--app-dir", str(tmp_path), prefix=limit)
+    assert running.get("/")[1] == b"(900, 900)"
+    assert running.end()[0] == 0
