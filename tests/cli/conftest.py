@@ -31,13 +31,10 @@ class FakeServer:
         self.addresses = tuple(f"http://{text}" for text in config.bind)
         self.made.append(self)
 
-    def start(self) -> None:
-        self.calls.append("start")
-        if self.failure:
-            raise self.failure
-
     def serve_forever(self, ready: Callable[[], None]) -> None:
         self.calls.append("serve_forever")
+        if self.failure:
+            raise self.failure
         ready()
 
 

@@ -38,7 +38,7 @@ def test_the_start_line_tells_address_backend_calls_pid_and_version(server: Any,
         f"dualwsgi {__version__} serves dualwsgi.example:app at http://127.0.0.1:81 and http://127.0.0.1:82 "
         f"on threads, up to 4 calls at once (pid {os.getpid()}, Ctrl-C stops it)\n"
     )
-    assert server.made[0].calls == ["start", "serve_forever"]
+    assert server.made[0].calls == ["serve_forever"]
 
 
 def test_on_green_the_start_line_tells_the_concurrency(server: Any, invoke: Any) -> None:
