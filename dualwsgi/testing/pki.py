@@ -41,6 +41,8 @@ def issue(
     command += ["-passout", f"pass:{password}"] if password else ["-nodes"]
     if by is not None:
         command += ["-CA", by, "-CAkey", by, "-addext", "basicConstraints=critical,CA:FALSE"]
+    else:  # what signs must say that it may: since Python 3.13 the default context asks (RFC 5280 4.2.1.3)
+        command += ["-addext", "keyUsage=critical,digitalSignature,keyCertSign,cRLSign"]
     if names:
         command += ["-addext", f"subjectAltName={','.join(names)}"]
     subprocess.run(command, check=True, capture_output=True)
