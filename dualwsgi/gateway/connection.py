@@ -23,7 +23,7 @@ import traceback
 from collections.abc import Callable
 from time import monotonic
 from types import FrameType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from ..counters import FOLD_AT
 from ..errors import ApplicationError, BadRequest, ClientGone, DeadlineExceeded, RequestTimeout
@@ -71,7 +71,14 @@ INTERIM: Final = re.compile(r"1(?:0[2-9]|[1-9][0-9])(?: [\t\x20-\x7e]*)?")
 
 
 class Connection:
-    """One client's connection to one site."""
+    """One client's connection to one site.
+
+    OPEN names the methods that a subclass may override, each where a decision stands that is not
+    HTTP's but its server's: how the application is called, what ends a request and how that is told,
+    how the connection ends.  The annexe's does; the rest is this file's own.
+    """
+
+    OPEN: ClassVar = frozenset({"run", "may_keep_alive", "_note", "_fail", "_drain_body", "_close_gently"})
 
     __slots__ = (
         "_environ",

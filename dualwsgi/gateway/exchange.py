@@ -11,7 +11,7 @@ import stat
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..errors import ApplicationError
 from ..http11.body import LAST_CHUNK, encode_chunk
@@ -27,7 +27,13 @@ ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
 
 
 class Exchange:
-    """The response to one request, as far as it has got."""
+    """The response to one request, as far as it has got.
+
+    OPEN names the methods that a subclass may override: what of PEP 3333 it allows the application
+    (the first three), and what the head says (`_begin`).
+    """
+
+    OPEN: ClassVar = frozenset({"start_response", "write", "respond", "_begin"})
 
     __slots__ = (
         "_conn",
