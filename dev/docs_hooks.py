@@ -22,16 +22,16 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
 
 def settings() -> str:
-    from dualwsgi.config import ENV_PREFIX, Config, LogTarget, Switch, knobs
-    from dualwsgi_cli.options import PANELS
+    from dualwsgi.config import ENV_PREFIX, Config, LogTarget, Switch, headings, knobs
 
-    defaults = Config()
+    defaults, heading = Config(), ""
     lines: list[str] = []
     for name, knob in knobs().items():
-        if name in PANELS:
+        if headings()[name] != heading:
+            heading = headings()[name]
             lines += [
                 "",
-                f"## {PANELS[name]}",
+                f"## {heading}",
                 "",
                 "| setting | default | what it does |",
                 "| --- | --- | --- |",

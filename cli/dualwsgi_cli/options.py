@@ -12,21 +12,9 @@ from typing import Annotated, Any
 
 import typer
 
-from dualwsgi.config import Config, Knob, LogTarget, Several, Switch, knobs
+from dualwsgi.config import Config, Knob, LogTarget, Several, Switch, headings, knobs
 
 __all__ = ["settings", "with_options"]
-
-# Each heading of the help page stands at the field it starts with.
-PANELS = {
-    "bind": "Addresses and backend",
-    "threads": "How much at once",
-    "limit_request_line": "How large",
-    "handshake_timeout": "How long",
-    "certfile": "TLS",
-    "forwarded_allow_ips": "Proxies in front",
-    "workers": "Worker processes",
-    "access_log": "What it tells",
-}
 
 
 def with_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -61,9 +49,9 @@ def settings(options: Mapping[str, Any]) -> dict[str, Any]:
 
 def _parameters() -> list[inspect.Parameter]:
     parameters = []
-    defaults, panel = Config(), ""
+    defaults = Config()
     for name, knob in knobs().items():
-        panel = PANELS.get(name, panel)
+        panel = headings()[name]
         flag = _flag(name)
         switch = f"{flag}/--no-{flag.removeprefix('--')}"
         help_ = _help(knob, getattr(defaults, name))

@@ -1,0 +1,81 @@
+"""What the server tells: to logs, to those who watch, to clients."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from ..kinds import Choice, FieldValue, LogTarget, Seconds, SocketPath, Switch, Text, knob
+from .room import Room
+
+__all__ = ["AUTO", "LogLevel", "Telling"]
+
+LogLevel = Literal["debug", "info", "warning", "error", "critical"]
+
+AUTO = "auto"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Telling(Room):
+    __slots__ = ()
+    heading = "What it tells"
+
+    access_log: str | None = knob(
+        # Off unless asked for, as in gunicorn: a proxy in front mostly writes one already, and who
+        # compares servers compares them without.
+        None,
+        LogTarget("Write a line for each request to standard output."),
+    )
+    access_log_format: str = knob(
+        "combined",
+        Text(
+            "How it is written: common, combined, json, json: FIELDS, or a text with gunicorn's or "
+            "eventlet's %(names)s.",
+            metavar="FORMAT",
+        ),
+    )
+    access_log_skip: str = knob(
+        "", Text("Leave out these paths and statuses: /healthz /static/* 304 2xx.", metavar="WORDS")
+    )
+    access_log_slow: float = knob(
+        0.0, Seconds("Leave out what was quicker than this, but for 5xx. 0: leave out nothing.", 0.0)
+    )
+    request_id: bool = knob(
+        False,
+        Switch(
+            "Take X-Request-ID and traceparent from requests, or make them; tell the application, the "
+            "client and the log."
+        ),
+    )
+    server_timing: bool = knob(False, Switch("Tell clients in Server-Timing how long a request took."))
+    metrics_bind: str = knob(
+        "",
+        Text(
+            "Serve /metrics (Prometheus), /livez and /readyz at this HOST:PORT. '': nowhere.",
+            metavar="ADDRESS",
+        ),
+    )
+    control_socket: str = knob(
+        AUTO,
+        SocketPath(
+            "Let `dualwsgi top` and `dualwsgi ctl` of the same user attach here; auto: in a private "
+            "directory, when the process is the server's own. off: nowhere."
+        ),
+    )
+    log_level: LogLevel = knob(
+        "info",
+        Choice(
+            "The least that the error log shows: debug, info, warning, error or critical.",
+            *("debug", "info", "warning", "error", "critical"),
+            metavar="LEVEL",
+        ),
+    )
+    log_config: str = knob(
+        "",
+        Text(
+            "Configure Python's logging from this file: JSON or TOML as for dictConfig, else ini.",
+            metavar="FILE",
+        ),
+    )
+    debug: bool = knob(False, Switch("Show tracebacks to clients in 500 answers. Never in production."))
+    server_header: str = knob("dualwsgi", FieldValue("Value of the Server header; '' sends none."))
