@@ -91,7 +91,7 @@ def _refuse() -> None:
         "eventlet.monkey_patch() does nothing on threads, where the standard library waits as it should;"
         " remove the call, or set DUALWSGI_BACKEND=green"
     )
-    if os.environ.get(STRICT):
+    if os.environ.get(STRICT, "").strip().lower() not in ("", "0", "false", "no", "off"):
         frame = sys._getframe(2)
         raise RuntimeError(f"{frame.f_code.co_filename}:{frame.f_lineno}: {text} ({STRICT} is set)")
     warnings.warn(text, RuntimeWarning, stacklevel=3)

@@ -456,8 +456,10 @@ def serve(app: Application | str, bind: str | Sequence[str] | None = None, **set
     if not config.supervised:
         settle(config)
         if isinstance(app, str):
+            from .handdown import hand_down
             from .loader import load_app
 
+            hand_down(config)
             app = load_app(app)
         with held_pid_file(config):
             Server(app, config).serve_forever()

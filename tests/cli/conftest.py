@@ -53,6 +53,9 @@ def invoke(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Invoke]:
     """Run the command line in an empty directory, with only the given DUALWSGI_* variables."""
     for name in [name for name in os.environ if name.startswith("DUALWSGI_")]:
         monkeypatch.delenv(name)
+    for name in ("DUALWSGI_BACKEND", "DUALWSGI_STRICT_PATCH"):  # which a run hands down to its application
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
     # Wide, so that no text that a test looks for is cut in two.

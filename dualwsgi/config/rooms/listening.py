@@ -42,3 +42,12 @@ class Listening(Room):
     patch: bool = knob(
         True, Switch("Make the standard library cooperative before the application is imported (green only).")
     )
+    as_eventlet: bool = knob(
+        False, Switch("Have the application's `import eventlet` find dualwsgi.eventlet, on this backend.")
+    )
+    strict_patch: bool = knob(
+        False,
+        Switch(
+            "On threads, make eventlet.monkey_patch() an error that names its caller, in place of a warning."
+        ),
+    )
