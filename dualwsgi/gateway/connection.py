@@ -873,6 +873,7 @@ class Connection:
             and self.body is None
             and not self._more
             and not self.request.fields.keep_alive
+            and not self.is_tunnel
         ):
             return CLOSE
         if self._input is not None:

@@ -40,6 +40,7 @@ from ...seam import Call, Door, Parked, Turn, Verdict, View
 from ..acceptor import Acceptor
 from ..ends import Ends
 from ..queueing import Patience
+from .logs import hand_over
 from .stream import GreenStream
 
 logger = logging.getLogger("dualwsgi")
@@ -126,6 +127,7 @@ class GreenBackend:
 
     def _begin(self, make_doors: Callable[[], Sequence[Door]]) -> None:
         self._hub = green.get_hub()
+        hand_over(logger)
         make_stream = partial(GreenStream, self._hub, self._waiters, self._ends)
         self._acceptors = [Acceptor(door, make_stream) for door in make_doors()]
         for acceptor in self._acceptors:
