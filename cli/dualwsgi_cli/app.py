@@ -8,17 +8,19 @@ from typing import Annotated
 import typer
 
 from dualwsgi._version import __version__
+from dualwsgi_cli.helppage import Command, Group
 from dualwsgi_cli.run import run
 
 __all__ = ["app"]
 
 app = typer.Typer(
     name="dualwsgi",
+    cls=Group,
     no_args_is_help=True,
     # A traceback is for whoever mends this program, who wants it plain; operators get one line.
     pretty_exceptions_enable=False,
 )
-app.command("run")(run)
+app.command("run", cls=Command)(run)
 
 # What a plain `run` does not need is not imported for it.
 if sys.argv[1:2] != ["run"]:
@@ -29,10 +31,10 @@ if sys.argv[1:2] != ["run"]:
     from dualwsgi_cli.top.command import top
 
     app.add_typer(ctl, name="ctl")
-    app.command("top")(top)
-    app.command("compare")(compare)
-    app.command("config")(show_config)
-    app.command("migrate")(migrate)
+    app.command("top", cls=Command)(top)
+    app.command("compare", cls=Command)(compare)
+    app.command("config", cls=Command)(show_config)
+    app.command("migrate", cls=Command)(migrate)
 
 
 def _print_version(wanted: bool) -> None:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from dualwsgi.errors import DualwsgiError
+from dualwsgi_cli.helppage import Command, Group
 from dualwsgi_cli.top.text import plain, spell_bytes, spell_count, spell_seconds
 
 __all__ = ["Socket", "ctl"]
@@ -31,6 +32,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the answer as JSON, 
 
 ctl = typer.Typer(
     name="ctl",
+    cls=Group,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="Ask a running server what it does, or tell it to do otherwise.",
@@ -90,7 +92,7 @@ def _print_json(answer: Any) -> None:
     print(json.dumps(answer, indent=2))
 
 
-@ctl.command()
+@ctl.command(cls=Command)
 def snapshot(socket: Socket = None, as_json: AsJson = False) -> None:
     """Print what the server is doing: totals, latencies, requests in flight."""
     from dualwsgi.serve.observe.snapshot import merge, percentile
@@ -121,7 +123,7 @@ def snapshot(socket: Socket = None, as_json: AsJson = False) -> None:
         print(f"{one['id']}: {one['phase']} for {spell_seconds(one['age'])}, {target}, from {one['peer']}")
 
 
-@ctl.command()
+@ctl.command(cls=Command)
 def stacks(
     request: Annotated[
         str | None, typer.Argument(metavar="REQUEST", help="Only this request; an id as in `snapshot`.")
@@ -146,7 +148,7 @@ def stacks(
         print()
 
 
-@ctl.command("set")
+@ctl.command("set", cls=Command)
 def set_(
     threads: Annotated[int | None, typer.Option(metavar="N", help="Application calls at once.")] = None,
     log_level: Annotated[
@@ -163,19 +165,19 @@ def set_(
     _report(_ask(socket, "set", **given), as_json, "changed")
 
 
-@ctl.command()
+@ctl.command(cls=Command)
 def drain(socket: Socket = None, as_json: AsJson = False) -> None:
     """Stop the server: accept no more, let requests in flight end."""
     _report(_ask_one(socket, "drain"), as_json, "draining")
 
 
-@ctl.command()
+@ctl.command(cls=Command)
 def reload(socket: Socket = None, as_json: AsJson = False) -> None:
     """Load the application anew, under a supervisor."""
     _report(_ask_one(socket, "reload"), as_json, "reloading")
 
 
-@ctl.command()
+@ctl.command(cls=Command)
 def scale(
     by: Annotated[int, typer.Argument(metavar="BY", help="So many workers more, or fewer: 1, -1.")],
     socket: Socket = None,
@@ -185,7 +187,7 @@ def scale(
     _report(_ask_one(socket, "scale", by=by), as_json, "the fleet changes")
 
 
-@ctl.command("list")
+@ctl.command("list", cls=Command)
 def list_(socket: Socket = None, as_json: AsJson = False) -> None:
     """Name the servers that can be attached to."""
     found = []

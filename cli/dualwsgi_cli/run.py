@@ -66,7 +66,7 @@ def run(
             metavar="FILE",
             show_default=False,
             help="Read settings from this TOML file; '' reads none. (Default ./dualwsgi.toml, else "
-            "\\[tool.dualwsgi] of ./pyproject.toml)",
+            "[tool.dualwsgi] of ./pyproject.toml)",
         ),
     ] = None,
     check: Annotated[
