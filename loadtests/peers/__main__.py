@@ -2,7 +2,9 @@
 
     python -m loadtests.peers --setup                    make the peers' environment, once
     python -m loadtests.peers hello close                two scenarios
-    python -m loadtests.peers --rounds 9 --json out.json --docs docs/benchmarks.md
+    python -m loadtests.peers --json out.json --docs docs/benchmarks.md
+    python -m loadtests.peers --all --json all.json      the further scenarios, too
+    python -m loadtests.peers --merge a.json b.json --docs docs/benchmarks.md
     python -m loadtests.peers --list                     scenarios and servers
 
 Linux only: costs are read from /proc. wrk is needed (Debian: `apt install wrk`). Servers run on CPU 0,
@@ -20,6 +22,7 @@ import shlex
 import signal
 import sys
 import tempfile
+import traceback
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -28,6 +31,7 @@ from typing import Any, NoReturn
 
 from dualwsgi.compare.process import ServerFailed, adopt_orphans, raise_file_limit
 from loadtests.peers import postgres, wrk
+from loadtests.peers.merge import CannotMerge, merge
 from loadtests.peers.plots import as_svg
 from loadtests.peers.report import Result, as_json, as_markdown, as_page, on_screen, subject_of
 from loadtests.peers.rounds import Bench, run
@@ -46,6 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         set_up(options.peers_venv, options.python)
         if not options.scenarios:
             return 0
+    if options.merge:
+        return _merge(options)
     environments = Environments(options.python, options.peers_venv)
     about = _about(options, environments)
     if wrk.available() is None:
@@ -56,6 +62,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # unwinds, so that servers are ended
     if options.pin:
         os.sched_setaffinity(0, {options.client_cpu})
+    names = options.scenarios or [name for name, one in SCENARIOS.items() if options.all or not one.more]
+    print(
+        f"{len(names)} scenarios, some {_minutes(names, options):.0f} minutes on a quiet machine\n",
+        flush=True,
+    )
     results: list[Result] = []
     try:
         with tempfile.TemporaryDirectory(prefix="dualwsgi-peers-") as scratch:
@@ -66,19 +77,51 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 options.server_cpu if options.pin else None,
                 options.client_cpu if options.pin else None,
             )
-            for name in options.scenarios or SCENARIOS:
+            for name in names:
                 try:
                     results.append(_one(bench, name, options))
-                except ServerFailed as error:
+                except (
+                    Exception
+                ) as error:  # an hour's figures are not lost for what is wrong with one scenario
+                    if not isinstance(error, ServerFailed):
+                        traceback.print_exc()
                     print(f"{name} SKIPPED: {error}", file=sys.stderr)
                     continue
                 on_screen(results[-1])
                 sys.stdout.flush()
+                _write_json(results, about, options)
     except KeyboardInterrupt:
         print("\ninterrupted: servers are ended, what is complete is written", file=sys.stderr)
         return 130
     finally:
         _write(results, about, options)
+    return 0 if len(results) == len(names) else 1
+
+
+def _minutes(names: Sequence[str], options: argparse.Namespace) -> float:
+    """About how long it takes: servers start, are warmed up for a second, and are measured in turn."""
+    seconds = 0.0
+    for name in names:
+        scenario = SCENARIOS[name]
+        servers = [one for one in scenario.servers if not options.servers or one in options.servers]
+        rounds = min(options.rounds, scenario.most_rounds)
+        if scenario.fresh:
+            seconds += len(servers) * (rounds * (1 + scenario.drive.takes(options.seconds)) + 1)
+        else:
+            seconds += len(servers) * (
+                1.5 + scenario.drive.takes(1) + rounds * scenario.drive.takes(options.seconds)
+            )
+    return seconds / 60
+
+
+def _merge(options: argparse.Namespace) -> int:
+    try:
+        results, about = merge([json.loads(file.read_text()) for file in options.merge])
+    except (CannotMerge, OSError, ValueError, LookupError) as error:
+        _give_up(f"these files make no run: {error}")
+    for result in results:
+        on_screen(result)
+    _write(results, about, options)
     return 0
 
 
@@ -108,12 +151,16 @@ def _say(text: str) -> None:
 def _write(results: Sequence[Result], about: dict[str, Any], options: argparse.Namespace) -> None:
     if not results:
         return
-    if options.json is not None:
-        options.json.write_text(json.dumps(as_json(results, about), indent=2) + "\n")
+    _write_json(results, about, options)
     if options.docs is not None:
         _write_docs(results, about, options.docs)
     if options.markdown is not None:
         options.markdown.write_text(as_markdown(results, about))
+
+
+def _write_json(results: Sequence[Result], about: dict[str, Any], options: argparse.Namespace) -> None:
+    if options.json is not None:
+        options.json.write_text(json.dumps(as_json(results, about), indent=2) + "\n")
 
 
 def _write_docs(results: Sequence[Result], about: dict[str, Any], page: Path) -> None:
@@ -148,23 +195,33 @@ def _about(options: argparse.Namespace, environments: Environments) -> dict[str,
         "rounds": options.rounds,
         "seconds": options.seconds,
         # Where the environments lie on this machine is of no use on another.
-        "command": shlex.join(["python", "-m", "loadtests.peers", *_portable(options)]),
+        "commands": [shlex.join(["python", "-m", "loadtests.peers", *_portable(options)])],
     }
-    print(f"{about['python']}; {about['cpu']}; {about['kernel']}; {about['pinning']}")
+    print(f"{about['python']}; {about['machine']}; {about['pinning']}")
     print(", ".join(f"{name} {version}" for name, version in (own | peers).items()))
     return about
 
 
 def _portable(options: argparse.Namespace) -> list[str]:
-    words = [*options.scenarios, "--rounds", str(options.rounds), "--seconds", str(options.seconds)]
+    words = [
+        *(["--all"] if options.all else []),
+        *options.scenarios,
+        "--rounds",
+        str(options.rounds),
+        "--seconds",
+        str(options.seconds),
+    ]
     if options.servers:
         words += ["--servers", ",".join(options.servers)]
     return words if options.pin else [*words, "--no-pin"]
 
 
 def _list() -> None:
-    for scenario in SCENARIOS.values():
-        print(f"{scenario.name:22}{scenario.title}")
+    for further in (False, True):
+        print("\nfurther, by name or with --all:" if further else "measured unless others are named:")
+        for scenario in SCENARIOS.values():
+            if scenario.more is further:
+                print(f"  {scenario.name:22}{scenario.title}")
     print("\nservers: " + ", ".join(SERVERS))
 
 
@@ -183,9 +240,17 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("scenarios", nargs="*", metavar="SCENARIO", help="which scenarios (default: all)")
+    add("scenarios", nargs="*", metavar="SCENARIO", help="which scenarios (default: see --list)")
+    add("--all", action="store_true", help="the further scenarios, too")
+    add(
+        "--merge",
+        type=Path,
+        nargs="+",
+        metavar="FILE",
+        help="measure nothing: make one run of these JSON files",
+    )
     add("--rounds", type=_positive, default=9, help="rounds a scenario, at least 1 (default: 9)")
-    add("--seconds", type=_positive, default=2, help="whole seconds a round, as wrk wants them (default: 2)")
+    add("--seconds", type=_positive, default=1, help="whole seconds a round, as wrk wants them (default: 1)")
     add(
         "--servers",
         type=_names,

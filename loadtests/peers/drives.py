@@ -53,6 +53,9 @@ class Drive(Protocol):
 
     def measure(self, running: Running, how: How) -> Sample: ...
 
+    def takes(self, seconds: int) -> float:
+        """About how many seconds a measurement lasts."""
+
 
 @dataclass(frozen=True)
 class Wrk:
@@ -63,6 +66,9 @@ class Wrk:
     refused: str = ""
     """Set for loads that end each connection: what to say of a server that closes without announcing it,
     which wrk counts as one read error a request, though the answers are whole."""
+
+    def takes(self, seconds: int) -> float:
+        return seconds + 0.1
 
     def measure(self, running: Running, how: How) -> Sample:
         idle = 0.0 if how.server_cpu is None else idle_seconds(how.server_cpu)
@@ -102,6 +108,9 @@ class QuickAmongSlow:
     slow: wrk.Load
     quick: wrk.Load = field(default_factory=lambda: wrk.Load("/hello", connections=4))
 
+    def takes(self, seconds: int) -> float:
+        return seconds + 1.0
+
     def measure(self, running: Running, how: How) -> Sample:
         # The slow crowd starts first and ends last; half a second is five of its 100 ms requests.
         with wrk.beside(self.slow, running.port, how.seconds + 3, how.client_cpu) as slow:
@@ -126,6 +135,9 @@ class IdleCrowd:
     connections: int = 10_000
     requests: int = 2_000
     patience: float = 60.0
+
+    def takes(self, seconds: int) -> float:
+        return 7.0
 
     def measure(self, running: Running, how: How) -> Sample:
         budget = max(2.0, how.seconds)
@@ -165,6 +177,9 @@ class Slowloris:
 
     clients: int = 500
     timeout: float = 1.0
+
+    def takes(self, seconds: int) -> float:
+        return max(3.0, seconds) + 1.5
 
     def measure(self, running: Running, how: How) -> Sample:
         port, budget = running.port, max(3.0, how.seconds)
@@ -213,6 +228,9 @@ class Upload:
     size: int = 100 * 1024 * 1024
     piece: int = 64 * 1024
 
+    def takes(self, seconds: int) -> float:
+        return 1.0
+
     def measure(self, running: Running, how: How) -> Sample:
         self._send(running.port, 16 * self.piece)
         running.process.forget_peak()
@@ -242,6 +260,9 @@ class Upload:
 @dataclass(frozen=True)
 class StartUp:
     """From the start of the process to the end of the first 200; the rounds do the work."""
+
+    def takes(self, seconds: int) -> float:
+        return 0.0
 
     def measure(self, running: Running, how: How) -> Sample:
         return Sample({"ready": running.ready_after if running.ready_after > 0 else math.nan})

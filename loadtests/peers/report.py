@@ -240,85 +240,146 @@ def _finite(figures: dict[str, float]) -> dict[str, float | None]:
     }  # JSON has no nan
 
 
+def _median(record: Record | None, column: Column) -> float | None:
+    found = None if record is None else spread(record.values(column.figure))
+    return None if found is None else found.median
+
+
+def _best(result: Result, column: Column, *, ours: bool) -> Record | None:
+    """The first by this column among ours (both backends as they are) or among the others."""
+    found = []
+    for record in result.records:
+        mine = record.server in (OURS, GREENER)
+        if mine is not ours or SERVERS[record.server].ours is not ours:
+            continue
+        if (middle := _median(record, column)) is not None:
+            found.append((-middle if column.more_is_better else middle, record.server, record))
+    return min(found)[2] if found else None
+
+
+def _behind(result: Result, column: Column) -> str | None:
+    """What a peer reaches where the better of ours is behind it by more than the column's measure."""
+    mine, peer = _best(result, column, ours=True), _best(result, column, ours=False)
+    if not column.tells or mine is None or peer is None:
+        return None
+    pair = (peer, mine) if column.more_is_better else (mine, peer)
+    ratio = spread(paired_ratios(*(record.values(column.figure) for record in pair)))
+    if ratio is None or ratio.median <= column.tells:
+        return None
+    theirs, own = (show(spread(one.values(column.figure)), column, with_range=False) for one in (peer, mine))
+    return f"{peer.server} {theirs}, {mine.server} {own} {column.title} ({ratio.median:.2f} times)"
+
+
 def not_first(result: Result) -> str | None:
-    """Where a peer needs less than the better of ours, and why; None where none does, or nothing says so."""
-    key = result.scenario.columns[0]
-    ours = [
-        (found.median, record)
-        for record in result.records
-        if record.server in (OURS, GREENER) and (found := spread(record.values(key.figure))) is not None
-    ]
-    peer = best_peer(result.records, key.figure)
-    if not ours or peer is None:
+    """By which figures a peer is before the better of ours, and why; None where none is."""
+    found = [text for column in result.scenario.columns if (text := _behind(result, column)) is not None]
+    if not found:
         return None
-    _, mine = min(ours, key=lambda pair: pair[0])
-    ratio = spread(paired_ratios(mine.values(key.figure), peer.values(key.figure)))
-    if ratio is None or ratio.median <= EQUAL:
-        return None
-    figures = [show(spread(record.values(key.figure)), key, with_range=False) for record in (peer, mine)]
-    why = result.scenario.why or "not explained yet"
-    return (
-        f"`{result.scenario.name}`: {peer.server} needs {figures[0]}, {mine.server} {figures[1]} "
-        f"({key.title}; {ratio.median:.2f} times). Why: {why}."
-    )
+    return f"`{result.scenario.name}`: {'; '.join(found)}. Why: {result.scenario.why}."
 
 
-EQUAL = 1.03
-"""No run tells 1.00 from 1.02."""
+def glance(results: Sequence[Result]) -> list[list[str]]:
+    """The first column of each scenario in one table: both of ours, the best of the others, gunicorn's."""
+    table = [["scenario", "figure", OURS, GREENER, "the best other", "gunicorn's threads"]]
+    for result in results:
+        key = result.scenario.columns[0]
+        best = _best(result, key, ours=False)
+        if best is None:
+            continue
+
+        def cell(record: Record | None, key: Column = key) -> str:
+            return show(None if record is None else spread(record.values(key.figure)), key, with_range=False)
+
+        table.append(
+            [
+                f"[{result.scenario.name}](#{result.scenario.name})",
+                key.title,
+                *(cell(_find(result.records, name)) for name in (OURS, GREENER)),
+                f"{cell(best)} {best.server}",
+                cell(_find(result.records, "gunicorn-gthread")),
+            ]
+        )
+    return table
+
+
+def _as_table(table: Sequence[Sequence[str]], words: int = 1) -> str:
+    """Markdown; the first `words` columns are words, the others figures."""
+    width = len(table[0])
+    lines = [f"| {' | '.join(row)} |" for row in table]
+    lines.insert(1, f"|{' --- |' * words}{' ---: |' * (width - words)}")
+    return "\n".join(lines) + "\n"
 
 
 def as_page(results: Sequence[Result], about: dict[str, Any], plots: Mapping[str, str]) -> str:
     """The page of the documentation; `plots` says where a scenario's picture is, seen from the page."""
     behind = [line for line in map(not_first, results) if line is not None]
-    out = [PREFACE, "## Where dualwsgi is not first\n"]
     measured = any(_find(result.records, name) for result in results for name in (OURS, GREENER))
+    out = [PREFACE, _measured(about)]
+    if measured and len(found := glance(results)) > 1:
+        out += ["## At a glance\n", "Medians; less is better in each row.\n", _as_table(found, words=2)]
+    out.append("## Where dualwsgi is not first\n")
     nothing = "Nowhere in this run.\n" if measured else "It was not measured in this run.\n"
+    if behind:
+        out.append(
+            "The better of both backends against the best of the others, by each figure that is judged.\n"
+        )
     out.append("\n".join(f"- {line}" for line in behind) + "\n" if behind else nothing)
-    out.append("## The figures\n")
-    out.append(as_markdown(results, about, plots))
+    out += ["## The figures\n", FIGURES, _figures(results, plots)]
+    out += ["## How the servers were started\n", _commands(results)]
     return "\n".join(out)
 
 
 PREFACE = """\
 # Benchmarks
 
-dualwsgi on both backends against other WSGI servers, in one run on one machine: all servers of a
-scenario are up, rounds are interleaved, and ratios are taken within rounds.
-`loadtests/README.md` says how it is measured and what to doubt. This page is made by the command
-below, figures, pictures and all.
+dualwsgi on both backends against other WSGI servers, on one machine: all servers of a scenario are up, rounds
+are interleaved, and ratios are taken within rounds. This page is made by the command below, figures,
+pictures and all; `loadtests/README.md` says how it is measured and what to doubt.
 
-**CPU a request** is what a server costs: user and system time of its whole process tree over the
-requests that were answered. It holds where the load generator is the limit, which requests a second
-do not.
+**CPU a request** is what a server costs: user and system time of its whole process tree over the requests
+that were answered. It holds where the load generator is the limit, which requests a second do not.
+"""
+
+FIGURES = """\
+Each first figure is the median over the rounds, with the lowest and the highest in brackets; the others are
+medians. The last column is the median of the ratios within each round: below 1, dualwsgi needs less.
 """
 
 
-def as_markdown(
-    results: Sequence[Result], about: dict[str, Any], plots: Mapping[str, str] | None = None
-) -> str:
-    out = io.StringIO()
+def _measured(about: dict[str, Any]) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
-    out.write(f"Measured on {about['date']}: {about['machine']}, {about['python']}; {about['pinning']}.\n")
-    out.write(f"Versions: {versions}.\n")
-    out.write(f"\n```console\n$ {about['command']}\n```\n")
-    out.write(
-        "\nEach figure is the median over interleaved rounds, with the lowest and the highest in brackets. "
-        "The last column is the median of the ratios within each round: below 1, the subject needs less.\n"
+    commands = "\n".join(f"$ {command}" for command in about["commands"])
+    return (
+        f"Measured on {about['date']}: {about['machine']}; {about['python']}; {about['pinning']}.\n"
+        f"Versions: {versions}.\n\n<!-- not run: it takes long -->\n```console\n{commands}\n```\n"
     )
+
+
+def _commands(results: Sequence[Result]) -> str:
+    """One command line a server, of the first scenario that it was in; PEERS is the peers' environment."""
+    lines: dict[str, str] = {}
     for result in results:
-        table = rows(result)
+        for record in result.records:
+            lines.setdefault(record.server, record.command)
+    width = max(map(len, lines), default=0)
+    return "```text\n" + "".join(f"{name.ljust(width)}  {line}\n" for name, line in lines.items()) + "```\n"
+
+
+def as_markdown(results: Sequence[Result], about: dict[str, Any]) -> str:
+    """The tables alone, and how they were made."""
+    return "\n".join([_measured(about), FIGURES, _figures(results, {})])
+
+
+def _figures(results: Sequence[Result], plots: Mapping[str, str]) -> str:
+    out = io.StringIO()
+    for result in results:
+        name = result.scenario.name
         title = result.scenario.title[0].upper() + result.scenario.title[1:]
-        out.write(f"\n### {title} (`{result.scenario.name}`)\n\n")
-        if plots and result.scenario.name in plots:
-            out.write(f"![{result.scenario.title}]({plots[result.scenario.name]})\n\n")
-        for number, row in enumerate(table):
-            out.write(f"| {' | '.join(row)} |\n")
-            if number == 0:
-                out.write(f"| --- |{' ---: |' * (len(row) - 1)}\n")
-        if judged := verdicts(result):
-            out.write("\n")
-        for verdict in judged:
-            out.write(f"- {_word(verdict)}: {verdict.goal}: {verdict.found}\n")
-        if said := notes(result):
-            out.write("\n" + "".join(f"- {note}\n" for note in said))
+        out.write(f"### {title} (`{name}`) {{ #{name} }}\n\n")
+        if name in plots:
+            out.write(f"![{result.scenario.title}]({plots[name]})\n\n")
+        out.write(_as_table(rows(result)) + "\n")
+        said = [f"{_word(verdict)}: {verdict.goal}: {verdict.found}" for verdict in verdicts(result)]
+        if said := said + notes(result):
+            out.write("".join(f"- {note}\n" for note in said) + "\n")
     return out.getvalue()

@@ -8,6 +8,7 @@ says so), and has its limits of connections and idle time raised out of the way 
 
 from __future__ import annotations
 
+import os
 import platform
 import socket
 import subprocess
@@ -217,17 +218,15 @@ def versions(python: Path, packages: tuple[str, ...]) -> tuple[str, dict[str, st
 
 
 def machine() -> dict[str, str]:
-    """What the figures were taken on."""
-    model = "unknown CPU"
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            model = line.partition(":")[2].strip()
-            break
-    cpus = len(
-        [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("processor")]
-    )
+    """What the figures were taken on: kind of CPU, cores, memory, kernel; no names."""
+    models = [
+        line.partition(":")[2].strip()
+        for line in Path("/proc/cpuinfo").read_text().splitlines()
+        if line.startswith("model name")
+    ]
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1024**3
+    kernel = ".".join(platform.release().split(".")[:2])
     return {
-        "machine": f"{cpus} cores, {platform.system()}",
-        "cpu": f"{cpus} x {model}",
-        "kernel": f"{platform.system()} {platform.release()}",
+        "machine": f"{os.cpu_count()} cores of {models[0] if models else 'an unknown CPU'}, "
+        f"{memory:.0f} GB of RAM, {platform.system()} {kernel}",
     }

@@ -12,6 +12,7 @@ import sys
 import tempfile
 import threading
 from pathlib import Path
+from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 from xml.etree import ElementTree
 
@@ -20,6 +21,7 @@ import pytest
 from dualwsgi.compare.process import cpu_seconds, descendants
 from loadtests.peers import apps, postgres, reference, wire, wrk
 from loadtests.peers.drives import Sample
+from loadtests.peers.merge import CannotMerge, merge
 from loadtests.peers.plots import as_svg
 from loadtests.peers.report import (
     Result,
@@ -173,47 +175,77 @@ def test_json_keeps_each_round_and_has_no_nan(result: Result) -> None:
     assert servers["waitress"]["failed"]
 
 
+ABOUT = {
+    "date": "2000-01-01",
+    "machine": "2 cores of some CPU, 4 GB of RAM, Linux 6.1",
+    "python": "CPython 3.11.7",
+    "pinning": "nothing pinned",
+    "versions": {"bjoern": "3.2.2"},
+    "commands": ["python -m loadtests.peers hello"],
+}
+
+
 def test_markdown_has_a_table_the_command_and_who_failed(result: Result) -> None:
-    about = {
-        "date": "2000-01-01",
-        "machine": "2 cores, Linux",
-        "python": "CPython 3.11.7",
-        "pinning": "nothing pinned",
-        "versions": {"bjoern": "3.2.2"},
-        "command": "python -m loadtests.peers hello",
-    }
-    text = as_markdown([result], about)
+    text = as_markdown([result], ABOUT)
     assert "| bjoern | 10.0 | 100,000 |" in text
     assert "$ python -m loadtests.peers hello" in text
+    assert "bjoern 3.2.2" in text
     assert "waitress FAILED" in text
 
 
-def test_where_a_peer_is_first_is_told_with_the_reason(result: Result) -> None:
+def test_where_a_peer_is_first_is_told_by_figure_and_with_the_reason(result: Result) -> None:
     assert not_first(result) is None, "1.00 and 1.02 are the same"
     slower = [_record("dualwsgi", 12e-6, 12e-6), _record("dualwsgi-green", 11e-6, 11e-6), *result.records[1:]]
     line = not_first(Result(SCENARIOS["hello"], slower, "dualwsgi"))
     assert line is not None
     assert line.startswith(
-        "`hello`: bjoern needs 10.0, dualwsgi-green 11.0 (CPU/request us; 1.10 times). Why:"
+        "`hello`: bjoern 10.0, dualwsgi-green 11.0 CPU/request us (1.10 times); "
+        "bjoern 100,000, dualwsgi-green 90,909 requests/s (1.10 times). Why: "
     )
-    assert "not explained" not in line
     alone = Result(SCENARIOS["hello"], [_record("dualwsgi", 12e-6, 12e-6)], "dualwsgi")
     assert not_first(alone) is None
 
 
-def test_the_page_has_pictures_figures_and_what_is_not_first(result: Result) -> None:
-    about = {
-        "date": "2000-01-01",
-        "machine": "2 cores, Linux",
-        "python": "CPython 3.11.7",
-        "pinning": "nothing pinned",
-        "versions": {},
-        "command": "python -m loadtests.peers hello",
-    }
-    page = as_page([result], about, {"hello": "benchmarks/hello.svg"})
+def test_a_scenario_with_others_in_it_has_a_reason_why_they_may_be_first() -> None:
+    compared = [one for one in SCENARIOS.values() if any(not SERVERS[name].ours for name in one.servers)]
+    assert not [one.name for one in compared if not one.why and one.columns[0].tells]
+
+
+def test_the_page_has_a_glance_pictures_figures_commands_and_what_is_not_first(result: Result) -> None:
+    page = as_page([result], ABOUT, {"hello": "benchmarks/hello.svg"})
+    assert "| [hello](#hello) | CPU/request us | 10.0 | - | 10.0 bjoern | 100.0 |" in page
     assert "](benchmarks/hello.svg)" in page
     assert "## Where dualwsgi is not first\n\nNowhere in this run." in page
     assert "| bjoern | 10.0 |" in page
+    assert "{ #hello }" in page
+
+
+def _document(*results: Result, **about: object) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(json.dumps(as_json(results, ABOUT | about)))
+    return document
+
+
+def test_a_run_in_parts_becomes_one_with_the_later_figures_of_what_comes_twice(result: Result) -> None:
+    close = Result(SCENARIOS["close"], [_record("dualwsgi", 5e-6, math.nan)], "dualwsgi")
+    again = Result(SCENARIOS["hello"], [_record("dualwsgi", 7e-6)], "dualwsgi")
+    parts = [
+        _document(close, result),
+        _document(again, date="2000-01-02", commands=["python -m loadtests.peers close"]),
+    ]
+    results, about = merge(parts)
+    assert [one.scenario.name for one in results] == ["hello", "close"]
+    assert about["date"] == "2000-01-01 to 2000-01-02"
+    assert about["commands"] == ["python -m loadtests.peers hello", "python -m loadtests.peers close"]
+    assert rows(results[0])[1][:2] == ["dualwsgi", "7.0"]
+    assert rows(results[1]) == rows(close)
+    whole, _ = merge(parts[:1])
+    assert as_page(whole, ABOUT, {}) == as_page([result, close], ABOUT, {})
+
+
+@pytest.mark.parametrize("other", [{"python": "CPython 3.13.1"}, {"versions": {"bjoern": "3.2.3"}}])
+def test_runs_that_would_not_compare_are_not_merged(result: Result, other: dict[str, object]) -> None:
+    with pytest.raises(CannotMerge, match=next(iter(other))):
+        merge([_document(result), _document(result, **other)])
 
 
 def test_a_picture_is_well_formed_and_has_a_bar_for_each_server_with_figures(result: Result) -> None:
