@@ -3,7 +3,7 @@
 <!-- table: settings -->       every field of Config, by the headings of the help page
 <!-- table: gunicorn -->       gunicorn's settings and what `dualwsgi migrate` makes of them
 <!-- table: uwsgi -->          the same of uWSGI's options
-<!-- table: answers -->        the answers that the server gives on its own account
+<!-- table: metrics -->        what a scrape of /metrics tells
 <!-- text: errors -->          the error tree, as the library draws it
 """
 
@@ -84,10 +84,24 @@ def uwsgi() -> str:
     return _migration(list(uwsgi.RULES), uwsgi.RULES)
 
 
-def answers() -> str:
-    from dualwsgi.http11.response import REASONS
+def metrics() -> str:
+    import dualwsgi
+    from dualwsgi.example import app
+    from dualwsgi.serve.observe.metrics import write_metrics
+    from dualwsgi.serve.observe.snapshot import take
 
-    return "\n".join(["| status |", "| --- |", *(f"| {code} {reason} |" for code, reason in REASONS.items())])
+    text = write_metrics(take(dualwsgi.Server(app, bind=("127.0.0.1:0",))))
+    labels: dict[str, set[str]] = {}
+    for name, told in re.findall(r"^(\w+)\{(.*)\} ", text, re.M):
+        found = set(re.findall(r'(\w+)="', told)) - {"le"}
+        labels.setdefault(re.sub("_bucket$", "", name), set()).update(found)
+    for name in re.findall(r"^# HELP (dualwsgi_route_\w+)", text, re.M):
+        labels[name] = {"route"}  # there are none before there are requests
+    lines = ["| metric | kind | labels | what it is |", "| --- | --- | --- | --- |"]
+    for name, what, kind in re.findall(r"^# HELP (\w+) (.*)\n# TYPE \w+ (\w+)$", text, re.M):
+        of = ", ".join(f"`{label}`" for label in sorted(labels.get(name, ())))
+        lines.append(f"| `{name}` | {kind} | {of} | {_cell(what)} |")
+    return "\n".join(lines)
 
 
 def errors() -> str:
@@ -108,5 +122,5 @@ def _cell(text: str) -> str:
 
 
 MAKERS: Mapping[str, Callable[[], str]] = {
-    maker.__name__: maker for maker in (settings, gunicorn, uwsgi, answers, errors)
+    maker.__name__: maker for maker in (settings, gunicorn, uwsgi, metrics, errors)
 }
