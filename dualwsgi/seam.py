@@ -265,12 +265,8 @@ class Backend(Protocol):
     def start(self, make_doors: Callable[[], Sequence[Door]], *, here: bool) -> None:
         """Begins to serve; each call of `make_doors` makes a set of doors to the same listeners.
 
-        `here`: the calling thread has nothing else to do than to wait on a latch.
+        `here`: the calling thread has nothing else to do than to wait by `wait_readable`.
         """
-        ...
-
-    def make_latch(self) -> Any:
-        """A lock on which the thread that called start() may wait, and a signal handler may open."""
         ...
 
     def drain(self) -> None:

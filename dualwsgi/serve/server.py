@@ -16,7 +16,6 @@ import signal
 import threading
 from collections.abc import Callable, Sequence
 from time import monotonic
-from types import FrameType
 from typing import TYPE_CHECKING, Any, Final
 
 from ..config import AUTO, Config
@@ -29,6 +28,7 @@ from ..seam import Backend, Door, Share, Stream, Turn, View
 from .census import Census
 from .identity import held_pid_file, settle
 from .listener import Listener, open_listener
+from .signals import SignalQueue
 from .systemd import Watchdog, notify
 
 if TYPE_CHECKING:
@@ -38,9 +38,6 @@ if TYPE_CHECKING:
     from .observe.metrics import MetricsServer
 
 logger = logging.getLogger("dualwsgi")
-
-LOOK_FOR_SIGNALS: Final = 5.0
-"""Seconds after which a server looks for a signal that came in the moment in which it fell asleep."""
 
 DRAIN_WINDOW: Final = 0.5
 """Seconds of silence after which a connection that waits for a request is closed when the server stops."""
@@ -130,10 +127,8 @@ class Server:
         """When it began to serve, in monotonic seconds; 0.0 before."""
         limit = config.limit_per_address
         self._census = Census(limit) if limit else None
-        # What a signal handler touches is a flag and a raw lock: an Event's own lock may be held by
-        # the very thread that the handler interrupts.
         self._stop_wanted = False
-        self._stop_latch: Any = None
+        self._bell: SignalQueue | None = None  # what wakes serve_forever()
         self._signalled = False
         self._hurry = False
         self._stopped = False
@@ -177,8 +172,6 @@ class Server:
                 raise
             self._backend.start(self._make_doors, here=here)
             self.started = monotonic()
-            self._stop_latch = self._backend.make_latch()
-            self._stop_latch.acquire()
 
     def _make_doors(self) -> Sequence[Door]:
         sites = [Site(self._watched_app, self.config, self._log) for _ in self._listeners]
@@ -311,9 +304,9 @@ class Server:
     def _want_stop(self) -> None:
         self._stop_wanted = True
         self.draining = True
-        latch = self._stop_latch
-        if latch is not None and latch.locked():
-            latch.release()
+        bell = self._bell
+        if bell is not None:
+            bell.ring()
 
     def _wait(
         self, backend: Backend, deadline: float, window: float, meanwhile: Callable[[], float | None]
@@ -362,7 +355,8 @@ class Server:
             self._start(here=True)
         elif not self._stop_wanted:
             self._open_control()  # now it is known that the process is the server's
-        previous = self._take_signals() if threading.current_thread() is threading.main_thread() else {}
+        in_main = threading.current_thread() is threading.main_thread()
+        self._bell = SignalQueue(SIGNALS if in_main else ())
         try:
             if ready is not None:
                 ready()
@@ -370,33 +364,36 @@ class Server:
             watchdog = Watchdog(self.backend.poke)
             while not self._stop_wanted:
                 watchdog.beat()
-                # A signal that comes just before the wait begins does not end it: its handler has to run
-                # in this thread, which would sleep for ever.
-                self._stop_latch.acquire(timeout=watchdog.patience or LOOK_FOR_SIGNALS)
+                self._listen(watchdog.patience)
             notify("STOPPING=1")
             if self.config.drain_delay and self._signalled:
                 self._delay_drain()
-            self.stop()
+            self.stop(meanwhile=self._take_signals)
         finally:
-            for number, handler in previous.items():
-                signal.signal(number, handler)
+            bell, self._bell = self._bell, None
+            bell.close()
 
     def _delay_drain(self) -> None:
         self.announce_drain()
         deadline = monotonic() + self.config.drain_delay
         while not self._hurry and (left := deadline - monotonic()) > 0:
-            self._stop_latch.acquire(timeout=left)  # which a second signal opens
+            self._listen(left)
 
-    def _take_signals(self) -> dict[signal.Signals, Any]:
-        return {number: signal.signal(number, self._on_signal) for number in SIGNALS}
+    def _listen(self, seconds: float | None) -> None:
+        """Waits until somebody rings, or so long."""
+        assert self._bell is not None
+        self.backend.wait_readable(self._bell.fileno(), seconds)
+        self._take_signals()
 
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if number == signal.SIGUSR1:
-            self.reopen_logs()
-            return
-        self._hurry = self._stop_wanted or number == signal.SIGQUIT
-        self._signalled = True
-        self._want_stop()
+    def _take_signals(self) -> None:
+        assert self._bell is not None
+        for number in self._bell.take():
+            if number == signal.SIGUSR1:
+                self.reopen_logs()
+                continue
+            self._hurry = self._stop_wanted or number == signal.SIGQUIT
+            self._signalled = True
+            self._stop_wanted = self.draining = True
 
     def __enter__(self) -> Server:
         return self.start()

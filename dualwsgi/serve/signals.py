@@ -1,13 +1,20 @@
-"""Signals as a queue: the handler notes the number and rings, the loop asks what has come.
+"""Signals as a queue: what has come is noted and rings a bell, and the loop that owns it asks.
 
-A handler runs between any two instructions of the main thread, so it touches nothing that the loop
-may hold: it appends to a deque and writes to a descriptor.  Below what a green backend patches.
+Python runs a handler between two steps of the main thread.  A signal that comes just before that
+thread falls asleep would thus be seen when something else wakes it, so the bell is rung in C, by the
+wake-up descriptor of Python, in the moment in which the signal comes.  The handler rings once more: it
+may run later than the loop has looked, and another owner may have the wake-up descriptor.
+
+A handler runs between any two instructions, so it touches nothing that the loop may hold: it appends
+to a deque and writes to a descriptor.  Below what a green backend patches.
 """
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # as it is before a green backend patches
 import os
 import signal
+from _thread import allocate_lock
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from types import FrameType
@@ -20,14 +27,25 @@ class SignalQueue:
     """Takes signals over from now on; `close()` gives them back.  For the main thread.
 
     Its descriptor is readable while a signal, or a call handed over by `post`, has not been taken.
+    Without signals it is a bell, which any thread may own.
     """
 
-    def __init__(self, numbers: Iterable[signal.Signals], ignored: Iterable[signal.Signals] = ()) -> None:
+    def __init__(
+        self, numbers: Iterable[signal.Signals] = (), ignored: Iterable[signal.Signals] = ()
+    ) -> None:
         self._came: deque[signal.Signals] = deque()
         self._calls: deque[Callable[[], None]] = deque()
-        self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._previous: dict[signal.Signals, Any] = {}
+        self._owner = os.getpid()
+        self._open = allocate_lock()  # held by who writes or closes, but for the handler: that is who closes
+        self._bell, self._rope = os.pipe()
+        for end in (self._bell, self._rope):
+            os.set_blocking(end, False)
+        self._elder = -1  # whose wake-up descriptor it was; gets what it would have got
+        taken = False
         for number in numbers:
+            if not taken:
+                self._elder, taken = _signal.set_wakeup_fd(self._rope, warn_on_full_buffer=False), True
             self._previous[number] = signal.signal(number, self._note)
         for number in ignored:
             self._previous[number] = signal.signal(number, signal.SIG_IGN)
@@ -36,13 +54,25 @@ class SignalQueue:
         return self._bell
 
     def _note(self, number: int, frame: FrameType | None) -> None:
+        if os.getpid() != self._owner:
+            # A child that the application has forked: the signal is for that, and means what it did.
+            signal.signal(number, self._previous[signal.Signals(number)])
+            os.kill(os.getpid(), number)
+            return
         self._came.append(signal.Signals(number))
-        self.ring()
+        self._pull()
 
     def ring(self) -> None:
         """Makes the descriptor readable; from any thread."""
-        if self._bell >= 0:
-            os.eventfd_write(self._bell, 1)
+        with self._open:
+            self._pull()
+
+    def _pull(self) -> None:
+        if self._rope >= 0:
+            try:
+                os.write(self._rope, b"\0")
+            except BlockingIOError:
+                pass  # it rings already
 
     def post(self, call: Callable[[], None]) -> None:
         """Has the loop do something; from any thread."""
@@ -52,9 +82,11 @@ class SignalQueue:
     def take(self) -> Iterator[signal.Signals]:
         """The signals that have come, in order; what was posted is done before them."""
         try:
-            os.eventfd_read(self._bell)
-        except BlockingIOError:
-            pass
+            numbers = os.read(self._bell, 4096)
+            if self._elder >= 0:
+                os.write(self._elder, numbers)
+        except OSError:
+            pass  # nothing has rung, or the elder has no place for it
         while self._calls:
             self._calls.popleft()()
         while self._came:
@@ -63,5 +95,15 @@ class SignalQueue:
     def close(self) -> None:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
-        bell, self._bell = self._bell, -1
+        kept = False
+        if self._previous:
+            holder = _signal.set_wakeup_fd(self._elder, warn_on_full_buffer=False)
+            if holder != self._rope:
+                # A hub that began later has it, and passes on to here what comes; so the number stays taken.
+                _signal.set_wakeup_fd(holder, warn_on_full_buffer=False)
+                kept = True
+        with self._open:
+            bell, self._bell, rope, self._rope = self._bell, -1, self._rope, -1
         os.close(bell)
+        if not kept:
+            os.close(rope)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import _socket
 import os
 import re
+import select
 import signal
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -216,6 +219,77 @@ def test_signals_wait_in_a_queue_and_handlers_come_back() -> None:
     finally:
         queue.close()
     assert signal.getsignal(signal.SIGUSR1) is before
+
+
+def test_no_signal_is_slept_through() -> None:
+    # Each comes just when the loop, having taken the one before, is about to fall asleep.
+    queue, times = SignalQueue([signal.SIGUSR1]), 1000
+    taken, main = threading.Semaphore(), threading.get_ident()
+
+    def send() -> None:
+        for _ in range(times):
+            taken.acquire()
+            signal.pthread_kill(main, signal.SIGUSR1)
+
+    sender = threading.Thread(target=send)
+    try:
+        poll = select.poll()
+        poll.register(queue, select.POLLIN)
+        sender.start()
+        left = times
+        while left:
+            assert poll.poll(30_000), f"{left} signals before the end, one has rung no bell"
+            for _ in queue.take():
+                left -= 1
+                taken.release()
+    finally:
+        sender.join()
+        queue.close()
+
+
+SLEEPER = """\
+import signal, sys, threading
+import dualwsgi
+
+taken, main = threading.Semaphore(0), threading.get_ident()
+
+class Server(dualwsgi.Server):
+    def reopen_logs(self):
+        taken.release()
+
+def send():
+    for _ in range(300):
+        signal.pthread_kill(main, signal.SIGUSR1)
+        assert taken.acquire(timeout=30), "a signal was slept through"
+    signal.pthread_kill(main, signal.SIGTERM)
+
+server = Server(lambda environ, start_response: [], backend=sys.argv[1], bind="127.0.0.1:0")
+server.serve_forever(threading.Thread(target=send).start)
+"""
+
+
+def test_a_server_sleeps_through_no_signal(backend: str) -> None:
+    subprocess.run([sys.executable, "-W", "error", "-c", SLEEPER, backend], check=True, timeout=55)
+
+
+FORKER = """\
+import os, select, signal
+from dualwsgi.serve.signals import SignalQueue
+
+queue = SignalQueue([signal.SIGTERM])
+pid = os.fork()
+if not pid:
+    while True:
+        select.select([queue], [], [])
+os.kill(pid, signal.SIGTERM)
+assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGTERM
+assert not list(queue.take())
+queue.close()
+"""
+
+
+def test_a_child_that_the_application_forks_dies_of_signals_as_others_do() -> None:
+    subprocess.run([sys.executable, "-W", "error", "-c", FORKER], check=True, timeout=55)
 
 
 def test_threads_and_executors_are_named() -> None:

@@ -20,8 +20,8 @@ done in the hub.
 from __future__ import annotations
 
 import logging
+import select
 import sys
-import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -94,14 +94,12 @@ class GreenBackend:
         self._chores_due = 0.0
         self._lag = 0.0  # seconds by which the last chores came late
         self._draining = False
-        self._here = False
         self._over: Waiter | None = None
         self._closed = False
 
     # From outside
 
     def start(self, make_doors: Callable[[], Sequence[Door]], *, here: bool) -> None:
-        self._here = here
         if here:
             self._begin(make_doors)
             return
@@ -135,10 +133,6 @@ class GreenBackend:
         if self._max_blocking_time:
             self._watch = green.watch(_report_held, threshold=self._max_blocking_time, doing=_request_of)
 
-    def make_latch(self) -> Any:
-        # Whoever waits on it in the hub's own thread must let the hub run.
-        return green.Lock() if self._here else threading.Lock()
-
     def drain(self) -> None:
         self._in_hub(self._stop_accepting)
 
@@ -159,7 +153,10 @@ class GreenBackend:
     def wait_readable(self, fd: int, timeout: float | None) -> bool:
         if green.current_hub() is self._hub:
             return self._hub.wait_fd(fd, green.READ, timeout)
-        return bool(originals.native_select([fd], [], [], timeout)[0])
+        assert originals.native_poll is not None
+        poll = originals.native_poll()
+        poll.register(fd, select.POLLIN)
+        return bool(poll.poll(None if timeout is None else timeout * 1000))
 
     def poke(self, act: Callable[[], object]) -> None:
         self._hub.call_threadsafe(act)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import select
 import sys
-import threading
 from collections.abc import Callable, Sequence
 from functools import partial
 from time import monotonic
@@ -38,9 +37,6 @@ class ThreadsBackend:
             self._lanes.append(Lane(make_doors(), limit=share, max_lost=lost, **self._settings))
         for lane in self._lanes:
             lane.start()
-
-    def make_latch(self) -> Any:
-        return threading.Lock()
 
     def drain(self) -> None:
         for lane in self._lanes:
