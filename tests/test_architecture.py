@@ -25,6 +25,7 @@ FLOORS = (
     "__init__",  # the front door
     "compare",  # starts servers as child processes, and is imported by none
     *("eventlet", "testing"),  # the annexes: nobody inside imports them
+    "doctor",  # looks at programs, and at what the annexe has
 )
 FLOOR = {part: height for height, part in enumerate(FLOORS)}
 
@@ -34,6 +35,7 @@ ONLY = {
     "http11": {"errors", "config", "seam", "counters"},
     "example": set[str](),
     "compare": {"_version", "config", "errors"},
+    "doctor": {"errors", "eventlet"},
     "__main__": set[str](),
 }
 

@@ -1,4 +1,4 @@
-"""The commands, as typer sees them: `dualwsgi run`, `compare`, `top`, `ctl`, `config`, `migrate`."""
+"""The commands, as typer sees them: `run`, `compare`, `top`, `ctl`, `config`, `doctor`, `migrate`."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ app.command("run", cls=Command)(run)
 if sys.argv[1:2] != ["run"]:
     from dualwsgi_cli.compare import compare
     from dualwsgi_cli.ctl import ctl
+    from dualwsgi_cli.doctor import doctor
     from dualwsgi_cli.migration.command import migrate
     from dualwsgi_cli.show import show_config
     from dualwsgi_cli.top.command import top
@@ -34,6 +35,7 @@ if sys.argv[1:2] != ["run"]:
     app.command("top", cls=Command)(top)
     app.command("compare", cls=Command)(compare)
     app.command("config", cls=Command)(show_config)
+    app.command("doctor", cls=Command)(doctor)
     app.command("migrate", cls=Command)(migrate)
 
 

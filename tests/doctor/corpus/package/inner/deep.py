@@ -1,0 +1,3 @@
+from eventlet import Timeout
+
+LIMIT = Timeout(1)  # doctor: timeout

@@ -1,0 +1,3 @@
+import eventlet.hubs
+
+eventlet.hubs.get_hub()  # doctor: hub
