@@ -7,11 +7,10 @@ TYPE_CHECKING count too.
 from __future__ import annotations
 
 import ast
+import functools
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-
-import pytest
 
 ROOT = Path(__file__).parent.parent
 
@@ -59,8 +58,13 @@ def modules(package: str) -> list[Path]:
     return sorted((ROOT / package).rglob("*.py"))
 
 
-def imports(path: Path) -> Iterator[str]:
+@functools.cache
+def imports(path: Path) -> frozenset[str]:
     """Every name that `path` imports, in full: `from a import b` is a.b."""
+    return frozenset(_imports(path))
+
+
+def _imports(path: Path) -> Iterator[str]:
     base = ROOT / "cli" if path.is_relative_to(ROOT / "cli") else ROOT
     package = path.relative_to(base).parent.parts
     for node in ast.walk(ast.parse(path.read_bytes(), str(path))):
@@ -90,65 +94,76 @@ def is_part(name: str) -> bool:
     return (ROOT / "dualwsgi" / name).is_dir() or (ROOT / "dualwsgi" / f"{name}.py").is_file()
 
 
-def each(package: str) -> pytest.MarkDecorator:
-    files = modules(package)
-    return pytest.mark.parametrize("path", files, ids=[str(path.relative_to(ROOT)) for path in files])
+def offenders(package: str, fault: Callable[[Path], object]) -> dict[str, object]:
+    """The files of a package that `fault` finds something wrong with, and what."""
+    found = {path.relative_to(ROOT).as_posix(): fault(path) for path in modules(package)}
+    assert found, f"{package} is not where this looks for it"
+    return {place: what for place, what in found.items() if what}
 
 
-@each("dualwsgi")
-def test_imports_point_down_only(path: Path) -> None:
+def reaching_up(path: Path) -> object:
     part = part_of(path)
     parts = {names[0] for names in house_imports(path)} - {part}
     if part in ONLY:
-        assert parts <= ONLY[part], f"{part} may import {ONLY[part] or 'nothing of the house'}"
-    else:
-        assert part in FLOOR, f"{part} has no floor yet: give it one in FLOORS"
-        upward = {other for other in parts if FLOOR.get(other, len(FLOORS)) >= FLOOR[part]}
-        assert not upward, f"{part} reaches up to {upward}"
+        return parts - ONLY[part]
+    if part not in FLOOR:
+        return "it has no floor yet: give it one in FLOORS"
+    return {other for other in parts if FLOOR.get(other, len(FLOORS)) >= FLOOR[part]}
 
 
-@each("dualwsgi")
-def test_the_library_stands_on_the_standard_library_and_greenlet(path: Path) -> None:
-    foreign = outside_imports(path) - sys.stdlib_module_names
+def test_imports_point_down_only() -> None:
+    assert offenders("dualwsgi", reaching_up) == {}
+
+
+def foreign(path: Path) -> set[str]:
+    """What comes neither from the house nor from the standard library, but where it is at home."""
+    found = outside_imports(path) - sys.stdlib_module_names
     place = path.relative_to(ROOT).as_posix()
     if place.startswith(GREENLET_AT_HOME):
-        foreign.discard("greenlet")
+        found.discard("greenlet")
     if place == "dualwsgi/__main__.py":
-        foreign.discard("dualwsgi_cli")
+        found.discard("dualwsgi_cli")
     if place == "dualwsgi/testing/plugin.py":
-        foreign.discard("pytest")  # which loads it, and nothing else does
+        found.discard("pytest")  # which loads it, and nothing else does
     if place == LOCUST_AT_HOME:
-        foreign -= {"locust", "gevent"}
-    assert not foreign, "a greenlet import outside its home would turn the GIL on for the threads backend"
+        found -= {"locust", "gevent"}
+    return found
 
 
-@each("dualwsgi")
-def test_nobody_imports_the_process_that_locust_patches(path: Path) -> None:
-    assert ("compare", "driver") not in {names[:2] for names in house_imports(path)}
+def test_the_library_stands_on_the_standard_library_and_greenlet() -> None:
+    # A greenlet import outside its home would turn the GIL on for the threads backend.
+    assert offenders("dualwsgi", foreign) == {}
 
 
-@each("dualwsgi/http11")
-def test_the_protocol_core_has_no_socket_clock_thread_or_log(path: Path) -> None:
-    assert outside_imports(path) <= HTTP11_STDLIB
+def test_nobody_imports_the_process_that_locust_patches() -> None:
+    driver = ("compare", "driver")
+    assert offenders("dualwsgi", lambda path: driver in {names[:2] for names in house_imports(path)}) == {}
 
 
-@each("dualwsgi/gateway")
-def test_the_gateway_does_not_wait_on_its_own(path: Path) -> None:
-    assert not outside_imports(path) & {"select", "selectors", "threading", "_thread", "greenlet"}
+def test_the_protocol_core_has_no_socket_clock_thread_or_log() -> None:
+    assert offenders("dualwsgi/http11", lambda path: outside_imports(path) - HTTP11_STDLIB) == {}
 
 
-@each("dualwsgi/backends")
-def test_the_backends_know_no_http_and_not_each_other(path: Path) -> None:
-    other = {"threads": "green", "green": "threads"}.get(path.relative_to(ROOT).parts[2])
-    for names in house_imports(path):
-        assert names[:1] != ("http11",)
-        assert other is None or names[:2] != ("backends", other)
-        assert path.relative_to(ROOT).parts[2] != "threads" or names[:1] != ("green",)
+def test_the_gateway_does_not_wait_on_its_own() -> None:
+    waits = {"select", "selectors", "threading", "_thread", "greenlet"}
+    assert offenders("dualwsgi/gateway", lambda path: outside_imports(path) & waits) == {}
 
 
-@each("cli/dualwsgi_cli")
-def test_the_command_line_keeps_to_the_front_rooms(path: Path) -> None:
-    assert not {names[0] for names in house_imports(path)} & CLI_FORBIDDEN
+def out_of_its_room(path: Path) -> set[tuple[str, ...]]:
+    room = path.relative_to(ROOT).parts[2]
+    forbidden = {"threads": [("backends", "green"), ("green",)], "green": [("backends", "threads")]}
+    heads = [("http11",), *forbidden.get(room, [])]
+    return {names for names in house_imports(path) if any(names[: len(head)] == head for head in heads)}
+
+
+def test_the_backends_know_no_http_and_not_each_other() -> None:
+    assert offenders("dualwsgi/backends", out_of_its_room) == {}
+
+
+def test_the_command_line_keeps_to_the_front_rooms() -> None:
+    forbidden = CLI_FORBIDDEN
+    rooms = offenders("cli/dualwsgi_cli", lambda path: {n[0] for n in house_imports(path)} & forbidden)
+    assert rooms == {}
 
 
 def test_the_entry_point_imports_nothing_before_it_patches() -> None:

@@ -450,13 +450,16 @@ EXPECT = "Expect: 100-continue"
 # Waiting
 
 
-def eventually(question: Callable[[], T], patience: float = PATIENCE) -> T:
-    """Asks until the answer is true, and returns it; fails at the deadline with the last answer."""
+def eventually(question: Callable[[], T], patience: float = PATIENCE, *, every: float = 0.005) -> T:
+    """Asks `every` so many seconds until the answer is true, and returns it.
+
+    Fails with the last answer when `patience` seconds are over.
+    """
     pause = Event()
     for _ in _until_deadline(patience):
         if answer := question():
             return answer
-        pause.wait(0.005)
+        pause.wait(every)
     answer = question()
     assert answer, f"not within {patience} s; the last answer was {answer!r}"
     return answer

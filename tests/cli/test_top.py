@@ -84,7 +84,7 @@ def test_keys_filter_sort_pause_explain_and_change(served: Served) -> None:
     client = served.client()
     client.send(b"GET /\xc2\x9b31mraw HTTP/1.1\r\nHost: a\r\n\r\n")
     assert client.response().status in (200, 400)
-    with top(served, 200, 50, NO_COLOR="1") as screen:
+    with top(served, 132, 40, NO_COLOR="1") as screen:
         screen.shows("requests 8 ", "/missing", "/broken", "%1b[31mred", "? help")
         screen.press("/missing\r")
         screen.until(lambda text: "/missing" in text and "/broken" not in text)
@@ -109,7 +109,7 @@ def test_keys_filter_sort_pause_explain_and_change(served: Served) -> None:
         assert not served.server.draining
         screen.press("-")
         screen.shows("up to 31 calls at once", "busy 0/31")
-        for width, height in [(80, 24), (30, 8), (132, 40)]:
+        for width, height in [(80, 24), (30, 8), (120, 30)]:
             screen.resize(width, height)
             screen.screen.reset()
             screen.shows("too small" if width < 80 else "requests 9 ")
@@ -150,7 +150,8 @@ def test_without_a_terminal_it_writes_lines_until_the_server_ends(served: Served
             process.kill()
 
 
-@pytest.mark.parametrize("backend", ["threads", "green"])
+# Two processes each.  On green there is more to it: who serves is patched, and who draws is not.
+@pytest.mark.parametrize("backend", ["green", pytest.param("threads", marks=pytest.mark.soak)])
 def test_run_with_a_dashboard_draws_serves_and_stops_with_it(backend: str, tmp_path: Path) -> None:
     (tmp_path / "loud.py").write_text(
         "def app(environ, start_response):\n"

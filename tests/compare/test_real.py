@@ -70,14 +70,23 @@ def compare(tmp_path: Path) -> Any:
     return run
 
 
-QUICK = ("--rounds", "2", "--seconds", "0.2", "--warm-up", "0")
+BY_LOCUST = ("--seconds", "0.2")
+BY_WRK = ("--wrk", "--seconds", "1")
 
 
-@needs_locust
-def test_locust_measures_both_sides_and_sees_where_the_answers_differ(compare: Any, tmp_path: Path) -> None:
-    done = compare(
-        *QUICK, "--users", "2", "--url", "/name", "--url", "/", "--csv", "x.csv", "--html", "x.html"
-    )
+@pytest.mark.soak  # ten seconds of both cores
+@pytest.mark.parametrize(
+    "generator",
+    [
+        pytest.param(BY_LOCUST, marks=needs_locust, id="locust"),
+        pytest.param(BY_WRK, marks=needs_wrk, id="wrk"),
+    ],
+)
+def test_both_sides_are_measured_and_where_the_answers_differ_is_seen(
+    compare: Any, tmp_path: Path, generator: tuple[str, ...]
+) -> None:
+    short = ("--rounds", "2", "--warm-up", "0", "--users", "2", *generator)
+    done = compare(*short, "--url", "/name", "--url", "/", "--csv", "x.csv", "--html", "x.html")
     assert (done.returncode, done.stderr) == (0, "")
     said = json.loads((tmp_path / "x.json").read_text())
     assert len(said["windows"]) == 4
@@ -146,10 +155,11 @@ def port() -> Iterator[int]:
 
 
 @needs_locust
-def test_a_locust_file_says_what_is_sent_and_not_where_to(port: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("processes", [1, pytest.param(2, marks=pytest.mark.soak)])
+def test_a_locust_file_says_what_is_sent_and_not_where_to(port: int, tmp_path: Path, processes: int) -> None:
     (tmp_path / "users.py").write_text(LOCUSTFILE)
     marks: list[float] = []
-    generator = Locust(locustfile=tmp_path / "users.py", processes=2)
+    generator = Locust(locustfile=tmp_path / "users.py", processes=processes)
     try:
         generator.answers = Answers()
         traffic = generator.run(port, 3, 0.3, lambda: marks.append(monotonic()))
@@ -162,7 +172,7 @@ def test_a_locust_file_says_what_is_sent_and_not_where_to(port: int, tmp_path: P
         generator.close()
     assert len(marks) == 2
     assert marks[1] - marks[0] > 0.1
-    assert traffic.processes == 2
+    assert traffic.processes == processes
     assert traffic.cpu > 0
     (count,) = traffic.errors.values()
     assert 0 < count < traffic.requests

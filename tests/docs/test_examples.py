@@ -87,6 +87,7 @@ def test_upgrade(serve: Serve) -> None:
         assert client.ended()
 
 
+@pytest.mark.soak  # Django in processes of its own takes seconds; tests/apps has it in every run
 def test_one_file_django(backend: str, tmp_path: Path) -> None:
     pytest.importorskip("django", reason="Django is not installed")
     session = Session(tmp_path, backend)  # a process of its own: Django is set up once in each

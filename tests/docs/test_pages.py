@@ -60,10 +60,7 @@ def serves(page: Path) -> bool:
 
 
 # The rest are done in long runs, as CI has them: every command is a process, and processes take their time.
-QUICK = {
-    *("README.md", "docs/start/quickstart.md", "docs/guides/embedding.md", "docs/guides/from-gunicorn.md"),
-    *("docs/guides/pyramid.md", "docs/reference/environ.md", "docs/explanation/stopping.md"),
-}
+QUICK = {"README.md", "docs/guides/embedding.md", "docs/reference/environ.md", "docs/explanation/stopping.md"}
 
 
 def each_on_a_backend() -> list[object]:

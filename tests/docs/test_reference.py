@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from serving import Served
+from typer.testing import CliRunner
 from wire import request
 
 from dualwsgi.backends.threads import lane, routes
@@ -19,19 +19,17 @@ from dualwsgi.gateway import requestbody
 from dualwsgi.http11.response import REASONS
 from dualwsgi.serve import server
 from dualwsgi.serve.observe import logformat
+from dualwsgi_cli.app import app as cli
 
 
 def commands() -> list[str]:
     """Every command of the command line, and those below it."""
-    import typer
-
-    from dualwsgi_cli.app import app
 
     def below(command: Any, path: str) -> list[str]:
         found = getattr(command, "commands", {})
         return [path, *(name for one in found for name in below(found[one], f"{path} {one}".strip()))]
 
-    return below(typer.main.get_command(app), "")
+    return below(typer.main.get_command(cli), "")
 
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
@@ -112,15 +110,9 @@ def test_a_figure_is_the_one_in_the_code(page: str, says: str, holds: bool) -> N
 
 @pytest.mark.parametrize("command", commands())
 def test_help_reads_well_at_80_columns(command: str) -> None:
-    arguments = ["dualwsgi", *command.split(), "--help"]
-    code = f"import sys; sys.argv = {arguments}; import dualwsgi_cli.app as it; it.app()"
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        check=True,
-        env={"COLUMNS": "80", "PATH": "/usr/bin:/bin", "TERM": "dumb", "LC_ALL": "C.UTF-8"},
-    )
+    plain = {"COLUMNS": "80", "TERM": "dumb"}
+    done = CliRunner().invoke(cli, [*command.split(), "--help"], prog_name="dualwsgi", env=plain)
+    assert done.exit_code == 0
     lines = done.stdout.splitlines()
     assert lines[0].startswith(f"Usage: dualwsgi {command}".rstrip())
     assert max(map(len, lines)) <= 80

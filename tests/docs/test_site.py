@@ -29,6 +29,7 @@ def build(place: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.soak  # seconds of one core
 def test_the_site_is_built_without_a_warning_and_whole(tmp_path: Path) -> None:
     build(tmp_path)  # once, since it takes seconds
     pages = {page: page.read_text() for page in tmp_path.rglob("*.html")}

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import pytest
-
 Isolated = Callable[..., str]
 
 
@@ -139,43 +137,10 @@ def test_original_modules_are_native(isolated: Isolated) -> None:
 # Waiting calls
 
 
-@pytest.mark.parametrize(
-    "call",
-    [
-        "time.sleep(0.05)",
-        "threading.Event().wait(0.05)",
-        "held.acquire(timeout=0.05)",
-        "queue.Queue().get(timeout=0.05)",
-        "queue.SimpleQueue().get(timeout=0.05)",
-        "select.select([a], [], [], 0.05)",
-        "a.recv(1)",
-        "a.recv_into(bytearray(1))",
-        "u.recvfrom(1)",
-        "u.recvfrom_into(bytearray(1))",
-        "a.recvmsg(1)",
-        "listener.accept()",
-        "a.makefile('rb').read(1)",
-        "subprocess.run(['sleep', '0.05'], check=True)",
-        "subprocess.run(['sleep', '9'], timeout=0.05)",
-        "subprocess.check_output('sleep 0.05; echo', shell=True)",
-        "subprocess.Popen(['sh', '-c', 'sleep 0.05'], stdout=-1, text=True).communicate()",
-        "os.popen('sleep 0.05; echo').read()",
-        "socket.getaddrinfo('slow.invalid', 80)",
-        "socket.gethostbyname('slow.invalid')",
-        "socket.create_connection(('slow.invalid', 80))",
-        "concurrent.futures.ThreadPoolExecutor(1).submit(time.sleep, 0.05).result()",
-        "asyncio.run(asyncio.sleep(0.05))",
-        "list(multiprocessing.dummy.Pool(2).map(time.sleep, [0.05] * 2))",
-        "threading.Barrier(2).wait(0.05)",
-        "threading.Condition().wait_for(lambda: False, 0.05)",
-        "sched.scheduler().enter(0.05, 1, print) and None",
-        "forked_queue()",
-        "process_pool()",
-    ],
-)
-def test_a_waiting_call_lets_others_run(isolated: Isolated, call: str) -> None:
+def test_a_waiting_call_lets_others_run(isolated: Isolated) -> None:
+    """One process for all of them: each is a waiting call among those that waited before it."""
     isolated(
-        f"""
+        """
         from dualwsgi import green
         import socket
 
@@ -201,13 +166,23 @@ def test_a_waiting_call_lets_others_run(isolated: Isolated, call: str) -> None:
         u.bind(("127.0.0.1", 0))
         listener = socket.create_server(("127.0.0.1", 0))
         for one in (a, u, listener):
-            one.settimeout(0.05)
+            one.settimeout(0.03)
         held = threading.Lock()
         held.acquire()
 
         def child(q):
-            time.sleep(0.05)
+            time.sleep(0.03)
             q.put(7)
+
+        def condition():
+            changed = threading.Condition()
+            with changed:
+                changed.wait_for(lambda: False, 0.03)
+
+        def schedule():
+            planned = sched.scheduler()
+            planned.enter(0.03, 1, time.monotonic)
+            planned.run()
 
         def forked_queue():
             context = multiprocessing.get_context("fork")
@@ -221,24 +196,48 @@ def test_a_waiting_call_lets_others_run(isolated: Isolated, call: str) -> None:
         def process_pool():
             with concurrent.futures.ProcessPoolExecutor(2, multiprocessing.get_context("fork")) as pool:
                 assert pool.submit(pow, 2, 5).result() == 32
-                pool.submit(time.sleep, 0.05).result()
+                pool.submit(time.sleep, 0.03).result()
 
-        def call():
-            try:
-                {call}
-            except (TimeoutError, queue.Empty, subprocess.TimeoutExpired, socket.gaierror, RuntimeError,
-                    threading.BrokenBarrierError):
-                pass
+        EXPECTED = (TimeoutError, queue.Empty, subprocess.TimeoutExpired, socket.gaierror,
+                    threading.BrokenBarrierError)
 
-        if {call!r}.startswith(("threading.Cond", "sched")):
-            def call():
-                if {call!r}.startswith("sched"):
-                    s = sched.scheduler(); s.enter(0.05, 1, time.monotonic); s.run()
-                else:
-                    c = threading.Condition()
-                    with c:
-                        c.wait_for(lambda: False, 0.05)
-        cooperative(call)
+        def waits(call):
+            def waited():
+                try:
+                    call()
+                except EXPECTED:
+                    pass
+            cooperative(waited)
+
+        waits(lambda: time.sleep(0.03))
+        waits(lambda: threading.Event().wait(0.03))
+        waits(lambda: held.acquire(timeout=0.03))
+        waits(lambda: queue.Queue().get(timeout=0.03))
+        waits(lambda: queue.SimpleQueue().get(timeout=0.03))
+        waits(lambda: select.select([a], [], [], 0.03))
+        waits(lambda: a.recv(1))
+        waits(lambda: a.recv_into(bytearray(1)))
+        waits(lambda: u.recvfrom(1))
+        waits(lambda: u.recvfrom_into(bytearray(1)))
+        waits(lambda: a.recvmsg(1))
+        waits(lambda: listener.accept())
+        waits(lambda: a.makefile('rb').read(1))
+        waits(lambda: subprocess.run(['sleep', '0.03'], check=True))
+        waits(lambda: subprocess.run(['sleep', '9'], timeout=0.03))
+        waits(lambda: subprocess.check_output('sleep 0.03; echo', shell=True))
+        waits(lambda: subprocess.Popen(['sh', '-c', 'sleep 0.03'], stdout=-1, text=True).communicate())
+        waits(lambda: os.popen('sleep 0.03; echo').read())
+        waits(lambda: socket.getaddrinfo('slow.invalid', 80))
+        waits(lambda: socket.gethostbyname('slow.invalid'))
+        waits(lambda: socket.create_connection(('slow.invalid', 80)))
+        waits(lambda: concurrent.futures.ThreadPoolExecutor(1).submit(time.sleep, 0.03).result())
+        waits(lambda: asyncio.run(asyncio.sleep(0.03)))
+        waits(lambda: list(multiprocessing.dummy.Pool(2).map(time.sleep, [0.03] * 2)))
+        waits(lambda: threading.Barrier(2).wait(0.03))
+        waits(condition)
+        waits(schedule)
+        waits(forked_queue)
+        waits(process_pool)
         """
     )
 

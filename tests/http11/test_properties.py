@@ -21,12 +21,23 @@ from dualwsgi.http11.response import encode_fields, plan_response
 from .wire import LIMITS, SECOND, Outcome, Reader, check_accepted, octet_by_octet, read_stream, request
 
 # The same examples on every run: what the suite says must not depend on the day it is run.
-steadily = settings(max_examples=150, deadline=None, derandomize=True, database=None)
-widely = settings(max_examples=50_000, deadline=None, database=None)
+steadily = settings(max_examples=50, deadline=None, derandomize=True, database=None)
+widely = settings(max_examples=5_000, deadline=None, database=None)
+LONG = [pytest.mark.soak, pytest.mark.timeout(600)]
 
 
 def property_of(**strategies: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    return lambda test: steadily(given(**strategies)(test))
+    """A test that holds a property to some examples, and in long runs to many others."""
+
+    def decorate(test: Callable[..., None]) -> Callable[..., None]:
+        def run(examples: settings) -> None:
+            examples(given(**strategies)(test))()
+
+        run.__name__, run.__doc__ = test.__name__, test.__doc__
+        budgets = [pytest.param(steadily, id="some"), pytest.param(widely, id="many", marks=LONG)]
+        return pytest.mark.parametrize("examples", budgets)(run)
+
+    return decorate
 
 
 # Octets that come close to being requests.  Small limits, so that they are met.
@@ -89,26 +100,14 @@ def agrees(whole: Outcome, cut: Outcome) -> None:
     assert (cut.open, cut.rest) == (whole.open, whole.rest)
 
 
-def cut_anywhere(data: bytes, places: list[int]) -> None:
-    for limits in (LIMITS, SMALL):
-        whole = read_stream([data], limits)
-        agrees(whole, read_stream(pieces_of(data, places), limits))
-        agrees(whole, read_stream(octet_by_octet(data), limits))
-
-
 @property_of(data=soup, places=cuts)
 def test_the_same_octets_make_the_same_messages_or_are_refused_however_they_are_cut(
     data: bytes, places: list[int]
 ) -> None:
-    cut_anywhere(data, places)
-
-
-@pytest.mark.soak
-@pytest.mark.timeout(1800)
-@widely
-@given(data=soup, places=cuts)
-def test_cuts_change_nothing_in_the_long_run(data: bytes, places: list[int]) -> None:
-    cut_anywhere(data, places)
+    for limits in (LIMITS, SMALL):
+        whole = read_stream([data], limits)
+        agrees(whole, read_stream(pieces_of(data, places), limits))
+        agrees(whole, read_stream(octet_by_octet(data), limits))
 
 
 @property_of(data=st.binary(max_size=300))

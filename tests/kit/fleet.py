@@ -16,6 +16,7 @@ from threading import Event, Thread
 from wire import CLOSE, Client, Response, eventually, request
 
 PATIENCE = 30.0  # seconds; far more than anything here takes
+EVERY = 0.02  # seconds between two looks: what is waited for is a process, and each look reads its log
 
 APP = """\
 import os
@@ -52,13 +53,15 @@ class Fleet:
     def says(self, pattern: str, times: int = 1) -> str:
         """Waits until the log has said it so many times; returns the last."""
         found = eventually(
-            lambda: found if len(found := re.findall(pattern, self.log)) >= times else None, PATIENCE
+            lambda: found if len(found := re.findall(pattern, self.log)) >= times else None,
+            PATIENCE,
+            every=EVERY,
         )
         return str(found[-1])
 
     def serves(self) -> str:
         """Waits until it serves; returns its address."""
-        eventually(lambda: " serves " in self.log or self.process.poll() is not None, PATIENCE)
+        eventually(lambda: " serves " in self.log or self.process.poll() is not None, PATIENCE, every=EVERY)
         assert " serves " in self.log, self.log
         return re.findall(r"http://[\d.]+:\d+|unix:\S+", self.log)[-1]
 
@@ -75,14 +78,19 @@ class Fleet:
     def replaced(self, before: dict[int, int], size: int | None = None) -> None:
         """Waits until none of these serves any more, and so many do."""
         wanted = len(before) if size is None else size
-        eventually(lambda: len(now := self.ready()) == wanted and not now.keys() & before.keys(), PATIENCE)
+
+        def is_so() -> bool:
+            now = self.ready()
+            return len(now) == wanted and not now.keys() & before.keys()
+
+        eventually(is_so, PATIENCE, every=EVERY)
 
     def stop(self, number: Signals = SIGTERM) -> int:
         """Stops it; the exit code of the process that was started."""
         if self.process.poll() is None or _alive(self.pid):
             self.signal(number)
         code = self.process.wait(PATIENCE)
-        eventually(lambda: not _alive(self.pid), PATIENCE)
+        eventually(lambda: not _alive(self.pid), PATIENCE, every=EVERY)
         return code
 
     def kill(self) -> None:
@@ -113,9 +121,9 @@ def _alive(pid: int) -> bool:
 
 
 class Askers:
-    """Clients that ask without a pause, some keeping their connections, some not."""
+    """Clients that ask again and again, some keeping their connections, some not."""
 
-    def __init__(self, address: str, keeping: int = 3, closing: int = 1) -> None:
+    def __init__(self, address: str, keeping: int = 2, closing: int = 1) -> None:
         self.address = address
         self.failures: list[str] = []
         self.answers = 0
@@ -144,7 +152,7 @@ class Askers:
                         answer = client.send(request("GET", f"/{number}", *(() if keeping else (CLOSE,))))
                         if not self._take(answer.response(), number):
                             break
-                        pause.wait(0.001)  # so that the server, on the same cores, can start its workers
+                        pause.wait(0.004)  # so that the server, on the same cores, can start its workers
             except Exception as error:
                 self.failures.append(f"request {number}: {error!r}")
 

@@ -56,6 +56,8 @@ class Terminal:
         while not seen(self.text):
             assert monotonic() < deadline, f"not seen on the screen:\n{self.text}"
             assert self._read(0.1), f"the program has ended:\n{self.text}"
+            while select.select([self.fd], [], [], 0)[0] and self._read(0):
+                pass  # the rest of what it drew: reading the screen is what takes time
         return self.text
 
     def shows(self, *words: str) -> str:

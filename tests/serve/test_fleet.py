@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from fleet import PATIENCE, Askers, Fleet, write_app
+from fleet import EVERY, PATIENCE, Askers, Fleet, write_app
 from wire import Client, eventually, request
 
 Start = Callable[..., Fleet]
@@ -56,12 +56,12 @@ def test_no_request_is_lost_however_workers_come_and_go(start: Start, backend: s
 
         victim = next(iter(fleet.ready()))
         os.kill(victim, signal.SIGTERM)  # one worker alone
-        eventually(lambda: victim not in fleet.ready() and len(fleet.ready()) == 2, PATIENCE)
+        eventually(lambda: victim not in fleet.ready() and len(fleet.ready()) == 2, PATIENCE, every=EVERY)
 
         fleet.signal(signal.SIGTTIN)
-        eventually(lambda: len(fleet.ready()) == 3, PATIENCE)
+        eventually(lambda: len(fleet.ready()) == 3, PATIENCE, every=EVERY)
         fleet.signal(signal.SIGTTOU)
-        eventually(lambda: len(fleet.ready()) == 2, PATIENCE)
+        eventually(lambda: len(fleet.ready()) == 2, PATIENCE, every=EVERY)
 
         before = fleet.ready()
         fleet.signal(signal.SIGUSR2)  # a new supervisor, too
@@ -70,7 +70,7 @@ def test_no_request_is_lost_however_workers_come_and_go(start: Start, backend: s
         fleet.replaced(before)
 
         seen = askers.answers
-        eventually(lambda: askers.answers > seen + 100, PATIENCE)
+        eventually(lambda: askers.answers > seen + 100, PATIENCE, every=EVERY)
     assert askers.failures == []
     assert askers.versions == {"1", "2"}
     assert fleet.stop() == 0
@@ -78,11 +78,11 @@ def test_no_request_is_lost_however_workers_come_and_go(start: Start, backend: s
 
 
 def test_recycling_by_requests_loses_none(start: Start, backend: str) -> None:
-    options = ("--workers", "2", "--preload", "--max-requests", "100", "--max-requests-jitter", "20")
+    options = ("--workers", "2", "--preload", "--max-requests", "50", "--max-requests-jitter", "9")
     fleet = start("--backend", backend, *options)
     with Askers(fleet.serves()) as askers:
-        fleet.says("will be replaced: it has served 1[0-2][0-9] requests", times=4)
-        eventually(lambda: len(fleet.log.split(" has left")) > 3, PATIENCE)
+        fleet.says("will be replaced: it has served [5-6][0-9] requests", times=4)
+        eventually(lambda: len(fleet.log.split(" has left")) > 3, PATIENCE, every=EVERY)
     assert askers.failures == []
     assert fleet.stop() == 0
     assert "ERROR" not in fleet.log
@@ -183,7 +183,7 @@ def test_quit_ends_it_at_once_and_a_drain_delay_serves_on(start: Start) -> None:
     assert (fleet.place / "here.pid").read_text() == f"{fleet.pid}\n"
     fleet.signal(signal.SIGTERM)
     fleet.says("SIGTERM: stopping")
-    eventually(lambda: ask(address).get("Connection") == "close", PATIENCE)
+    eventually(lambda: ask(address).get("Connection") == "close", PATIENCE, every=EVERY)
     assert fleet.stop(signal.SIGQUIT) == 0
     assert not (fleet.place / "here.pid").exists()
 
@@ -203,7 +203,7 @@ def test_workers_leave_when_their_supervisor_is_gone(start: Start) -> None:
         return False
 
     eventually(refused, PATIENCE)
-    eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers), PATIENCE)
+    eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers), PATIENCE, every=EVERY)
 
 
 def reachable_by_others(path: str) -> bool:
@@ -228,6 +228,6 @@ def test_a_worker_too_old_or_too_large_is_replaced_without_loss(start: Start) ->
     fleet = start("--preload", "--max-worker-lifetime", "0.3", "--max-worker-rss", "1M", "--workers", "2")
     with Askers(fleet.serves()) as askers:
         fleet.says("will be replaced: it (?:has lived [0-9]+ s|holds [0-9]+ MiB)", 3)
-        eventually(lambda: fleet.log.count(" has left") > 2, PATIENCE)
+        eventually(lambda: fleet.log.count(" has left") > 2, PATIENCE, every=EVERY)
     assert askers.failures == []
     assert fleet.stop() == 0

@@ -45,12 +45,14 @@ def is_installed() -> bool:
 @pytest.mark.skipif(not is_installed(), reason="installed before there was an entry point: install it anew")
 def test_a_suite_runs_on_both_backends_or_on_one(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(SUITE)
-    both = pytester.runpytest_subprocess("-v", "-p", "no:cacheprovider")
+    # In this process: another takes seconds to load all the plugins that are about.
+    alone = [f"-pno:{name}" for name in ("cacheprovider", "benchmark", "locust", "xdist")]
+    both = pytester.runpytest_inprocess("-v", *alone)
     both.assert_outcomes(passed=4)
     both.stdout.fnmatch_lines(
         ["*test_both?threads? PASSED*", "*test_both?green? PASSED*", "*test_one?green?*"]
     )
-    one = pytester.runpytest_subprocess("-p", "no:cacheprovider", "--wsgi-backend=threads")
+    one = pytester.runpytest_inprocess("--wsgi-backend=threads", *alone)
     one.assert_outcomes(passed=3)
 
 
