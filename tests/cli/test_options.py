@@ -19,7 +19,7 @@ def test_the_help_page_shows_every_knob(invoke: Any) -> None:
 
 def test_the_help_page_has_the_headings_of_the_settings(invoke: Any) -> None:
     output = invoke("run", "--help").output
-    places = [output.index(f" {heading} ") for heading in dict.fromkeys(headings().values())]
+    places = [output.index(f"\n{heading}\n") for heading in dict.fromkeys(headings().values())]
     assert places == sorted(places)
     assert list(headings()) == list(knobs())
 
