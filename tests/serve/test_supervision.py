@@ -277,10 +277,13 @@ import os, select, signal
 from dualwsgi.serve.signals import SignalQueue
 
 queue = SignalQueue([signal.SIGTERM])
+there, here = os.pipe()
 pid = os.fork()
 if not pid:
+    os.write(here, b".")  # before that, Python forgets signals in a new child
     while True:
         select.select([queue], [], [])
+os.read(there, 1)
 os.kill(pid, signal.SIGTERM)
 assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGTERM
 assert not list(queue.take())
