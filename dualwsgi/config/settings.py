@@ -38,6 +38,9 @@ class Config(Telling, Workers, Proxies, TLS, Deadlines, Sizes, Load, Listening):
             if not getattr(self, wanted):
                 raise ConfigError(f"cert_reqs: {self.cert_reqs!r} cannot work alone; give {wanted}")
 
+        if self.livez_path and self.livez_path == self.readyz_path:
+            raise ConfigError(f"readyz_path: {self.readyz_path!r} is livez_path, too; give another")
+
     def replace(self, **settings: Any) -> Config:
         """A copy with these fields changed, checked again."""
         return replace(self, **settings)

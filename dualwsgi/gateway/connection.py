@@ -50,6 +50,7 @@ from .stack import call_stack, is_in_driver
 
 if TYPE_CHECKING:
     from .forwarding import Edge, Forwarding
+    from .health import Check, HealthLane
 
 WANT_READ, WANT_WRITE, AGAIN = Verdict.WANT_READ, Verdict.WANT_WRITE, Verdict.AGAIN
 RUN, STREAM, CLOSE = Verdict.RUN, Verdict.STREAM, Verdict.CLOSE
@@ -326,6 +327,9 @@ class Connection:
             return self._reject(turn, error)
         self._kept += kept
         self.request = request
+        health = self.site.health
+        if health is not None and (check := health.find(request)) is not None:
+            return self._tell_health(turn, health, check)
         environ.update(self._peer)
         if self._forwarding is not None:
             self._forwarding.apply(environ, self._peer)
@@ -786,6 +790,7 @@ class Connection:
     def refuse(self, turn: Turn, reason: str) -> Verdict:
         """Answers 503 instead of calling the application."""
         turn.counters.refused += 1
+        self.site.refused_at = turn.now
         if self.has_begun:  # what waited was the rest of a file: there is nothing to answer
             self.outlet.turn = turn
             self.stream.break_off()
@@ -841,6 +846,23 @@ class Connection:
             self.phase = Phase.FLUSH
             return WANT_WRITE
         return self._close_gently(answered=True)
+
+    def _tell_health(self, turn: Turn, health: HealthLane, check: Check) -> Verdict:
+        """Answers a question about the server, which the application is not asked and no log tells."""
+        outlet, site = self.outlet, self.site
+        outlet.turn = turn
+        self.since = turn.now
+        site.date.refresh(turn.now)
+        keep_alive = self.may_keep_alive()
+        octets = health.answer(check, self.request, keep_alive, site.date.line)
+        try:
+            outlet.send_last(octets, b"")
+        except ClientGone:
+            return CLOSE
+        if not outlet.is_empty:  # who does not even read this gets no second one
+            self.phase = Phase.FLUSH
+            return WANT_WRITE
+        return self._next_request() if keep_alive else self._close_gently()
 
     def _octets(
         self, code: int, text: str, *, logged: bool, now: float, fields: bytes = b""

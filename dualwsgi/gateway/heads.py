@@ -15,6 +15,7 @@ is laid over each copy by the connection, or a head first seen from one peer wou
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
@@ -86,10 +87,15 @@ class _Stem:
 
 
 class Heads:
-    """The memory of one site's request heads; `base` is what every environ starts from."""
+    """The memory of one site's request heads; `base` is what every environ starts from.
 
-    def __init__(self, base: Environ, limits: Limits) -> None:
+    Heads for `unkept` paths are never remembered: they are not the application's, and what is found
+    in the memory is.
+    """
+
+    def __init__(self, base: Environ, limits: Limits, unkept: Collection[str] = ()) -> None:
         self._base = base
+        self._unkept = unkept
         self._limits = limits
         # Heads with something to read after them are kept apart, since the driver runs what it finds
         # in `plain` at once.
@@ -127,6 +133,8 @@ class Heads:
         return request, environ, kept
 
     def _keep_again(self, head: bytes, request: Request, environ: Environ) -> bool:
+        if request.line.path in self._unkept:
+            return False
         memory = self._with_input if request.has_body or request.may_tunnel else self.plain
         if not memory.comes_again(head):
             return False

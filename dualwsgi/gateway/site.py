@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from email.utils import formatdate
+from math import inf
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..config import Config
@@ -17,6 +18,7 @@ from ..http11.head import Limits
 from ..http11.response import ResponsePlan
 from .environ import base_environ
 from .heads import Heads, Request
+from .health import Check, HealthLane
 from .memory import Memory
 from .phase import pace, patience
 
@@ -61,9 +63,18 @@ class DateField:
 
 
 class Site:
-    """One application at one listener, as one lane or hub serves it."""
+    """One application at one listener, as one lane or hub serves it.
 
-    def __init__(self, app: Application, config: Config, log: AccessLog | None = None) -> None:
+    `checks`, by path, answer in its place.
+    """
+
+    def __init__(
+        self,
+        app: Application,
+        config: Config,
+        log: AccessLog | None = None,
+        checks: Mapping[str, Check] | None = None,
+    ) -> None:
         self.app = app
         self.config = config
         self.limits = Limits(
@@ -84,7 +95,9 @@ class Site:
         self.body_pace = pace(config.min_body_rate)
         self.response_pace = pace(config.min_response_rate)
         self.log = log
-        self.heads = Heads(base_environ(multiprocess=config.supervised), self.limits)
+        self.health = HealthLane(checks, self.server_field) if checks else None
+        self.refused_at = -inf  # when a request was last turned away, in monotonic seconds
+        self.heads = Heads(base_environ(multiprocess=config.supervised), self.limits, checks or ())
         self.plans: Memory[ResponsePlan] = Memory(1024, 1 << 20)
         self.edge: Edge | None = None
         if config.proxy_protocol != "off" or config.forwarded_allow_ips:

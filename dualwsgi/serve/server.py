@@ -15,6 +15,7 @@ import logging
 import signal
 import threading
 from collections.abc import Callable, Sequence
+from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
@@ -26,6 +27,7 @@ from ..gateway.site import Application, Site
 from ..gateway.timed import TimedConnection
 from ..seam import Backend, Door, Share, Stream, Turn, View
 from .census import Census
+from .health import Health
 from .identity import held_pid_file, settle
 from .listener import Listener, open_listener
 from .signals import SignalQueue
@@ -174,7 +176,10 @@ class Server:
             self.started = monotonic()
 
     def _make_doors(self) -> Sequence[Door]:
-        sites = [Site(self._watched_app, self.config, self._log) for _ in self._listeners]
+        health, config = Health(self), self.config
+        paths = {config.livez_path: health.live, config.readyz_path: health.ready}
+        checks = {path: check for path, check in paths.items() if path}
+        sites = [Site(self._watched_app, config, self._log, checks) for _ in self._listeners]
         self._sites += sites
         return [
             _SiteDoor(listener, site, self._certificates, self._census, self._share)
@@ -198,6 +203,11 @@ class Server:
         if self._backend is None:
             raise RuntimeError("the server was not started; call start()")
         return self._backend
+
+    @property
+    def last_refusal(self) -> float:
+        """When a request was last answered 503 for want of a call, in monotonic seconds; -inf for never."""
+        return max((site.refused_at for site in self._sites), default=-inf)
 
     def reopen_logs(self) -> None:
         """Opens the access log's file anew before anything more is written; from any thread."""

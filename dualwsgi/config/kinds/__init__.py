@@ -4,7 +4,7 @@ from .knob import Knob, knob
 from .lists import Binds, FileNames, Fleet, Networks, Several, SomeOf
 from .numbers import DAY, GIB, KIB, Count, Seconds, Size
 from .places import FileName, Hook, LogTarget, Mask, Permissions, SocketPath
-from .words import Choice, FieldValue, Switch, Text
+from .words import Choice, FieldValue, Switch, Text, UrlPath
 
 __all__ = [
     "DAY",
@@ -30,5 +30,6 @@ __all__ = [
     "SomeOf",
     "Switch",
     "Text",
+    "UrlPath",
     "knob",
 ]

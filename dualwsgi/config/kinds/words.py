@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from .knob import Knob
 
-__all__ = ["Choice", "FieldValue", "Switch", "Text"]
+__all__ = ["Choice", "FieldValue", "Switch", "Text", "UrlPath"]
 
 
 class Switch(Knob):
@@ -87,4 +87,16 @@ class FieldValue(Knob):
     def check(self, value: Any, label: str) -> str:
         if not isinstance(value, str) or not re.fullmatch(r"(?:[!-~](?:[ -~]*[!-~])?)?", value):
             self.refuse(value, "cannot be sent in a header", label)
+        return value
+
+
+class UrlPath(Knob):
+    """A path that requests ask for, without a query, or '' for none."""
+
+    metavar = "PATH"
+    wanted = "a path such as /livez, or '' for none"
+
+    def check(self, value: Any, label: str) -> str:
+        if not isinstance(value, str) or not re.fullmatch(r"(?:/[!-~]*)?", value) or set(value) & set("?#%"):
+            self.refuse(value, "is no path", label)
         return value

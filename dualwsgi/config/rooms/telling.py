@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from ..kinds import Choice, FieldValue, LogTarget, Seconds, SocketPath, Switch, Text, knob
+from ..kinds import Choice, FieldValue, LogTarget, Seconds, SocketPath, Switch, Text, UrlPath, knob
 from .room import Room
 
 __all__ = ["AUTO", "LogLevel", "Telling"]
@@ -53,6 +53,20 @@ class Telling(Room):
         Text(
             "Serve /metrics (Prometheus), /livez and /readyz at this HOST:PORT. '': nowhere.",
             metavar="ADDRESS",
+        ),
+    )
+    livez_path: str = knob(
+        "",
+        UrlPath(
+            "Answer 200 at this path of the main listeners while the loop turns, without the application. "
+            "'': nowhere."
+        ),
+    )
+    readyz_path: str = knob(
+        "",
+        UrlPath(
+            "The same, but 503 when the server stops or turns requests away: whether it wants more. "
+            "'': nowhere."
         ),
     )
     control_socket: str = knob(

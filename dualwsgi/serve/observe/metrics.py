@@ -2,7 +2,7 @@
 
     /metrics    the figures of the whole fleet, whichever worker is asked
     /livez      200 while the process answers
-    /readyz     200 while it wants new clients, 503 once it drains
+    /readyz     200 while it wants requests, 503 once it drains and while it turns some away
 
 It is written here rather than by a client library since a snapshot holds all there is to say, and the
 text is a page; it is served by native threads, so that a server that is busy can still be scraped.
@@ -12,13 +12,13 @@ https://prometheus.io/docs/instrumenting/exposition_formats/
 from __future__ import annotations
 
 import _socket
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from ...config import parse_bind
 from ...counters import Histogram
 from ...errors import ConfigError
+from ..health import Health
 from .native import native_sleep, start_native
 from .snapshot import Snapshot
 
@@ -132,6 +132,7 @@ class MetricsServer:
         if address.kind != "tcp":
             raise ConfigError(f"metrics_bind: {bind!r} is no TCP address; give HOST:PORT")
         self._server = server
+        self._health = Health(server)
         self._closed = False
         self._threads = [0]  # one entry each
         try:
@@ -223,8 +224,8 @@ class MetricsServer:
             return "405 Method Not Allowed", "text/plain", "only GET and HEAD are known here\n"
         act: Callable[[], tuple[str, str, str]] | None = {
             b"/metrics": self._metrics,
-            b"/livez": lambda: ("200 OK", "text/plain", f"process {os.getpid()} lives\n"),
-            b"/readyz": self._readiness,
+            b"/livez": lambda: _plain(self._health.live()),
+            b"/readyz": lambda: _plain(self._health.ready()),
         }.get(target)
         return act() if act is not None else ("404 Not Found", "text/plain", "/metrics /livez /readyz\n")
 
@@ -233,9 +234,7 @@ class MetricsServer:
 
         return "200 OK", CONTENT_TYPE, write_metrics(take_fleet(self._server))
 
-    def _readiness(self) -> tuple[str, str, str]:
-        if self._server.draining:
-            return "503 Service Unavailable", "text/plain", "draining\n"
-        if not self._server.started:
-            return "503 Service Unavailable", "text/plain", "starting\n"
-        return "200 OK", "text/plain", "ready\n"
+
+def _plain(answer: tuple[str, str]) -> tuple[str, str, str]:
+    status, text = answer
+    return status, "text/plain", text
