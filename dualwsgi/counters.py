@@ -2,8 +2,8 @@
 
 A counter that two threads add to loses counts and costs a lock; blocks that nobody shares cost an
 addition.  Of a request that ends, the owner only adds the facts to `done`.  They are folded into
-figures many at once, mostly in C, by the owner when there are FOLD_AT or by a reader who wants to
-know.  A reader may see a block half a request behind, never a torn number.
+figures many at once, mostly in C, by the owner now and then or by a reader who wants to know.  A
+reader may see a block half a request behind, never a torn number.
 
 Everything here can be merged: blocks of threads into those of a process, processes into a server.
 """
@@ -12,15 +12,18 @@ from __future__ import annotations
 
 import struct
 import sys
-from array import array
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from functools import cache
+from operator import sub
 from time import monotonic, sleep
 from typing import Any, Final, NamedTuple, Protocol
 
-FOLD_AT: Final = 7 * 512
-"""Facts that are noted before their owner folds them."""
+FOLD_EVERY: Final = 0.05
+"""Seconds between two looks of an owner at what it has noted."""
+
+FOLD_AT: Final = 256
+"""Requests that are worth a fold then."""
 
 RECENT: Final = 32
 """Requests that a block remembers one by one."""
@@ -58,9 +61,9 @@ class Line(Protocol):
 
 FACTS: Final = 7
 """Of a request that has ended, in this order: its line (None if it was no request), what its connection
-says to environ, its status, octets of content, how long it took, when it ended (monotonic seconds), and
+says to environ, its status, octets of content, when it began and when it ended (monotonic seconds), and
 octets that went out for it and are not in `bytes_sent` yet.  They stand in one flat list: a tuple of each
-would be one more thing for the garbage collector to watch."""
+would be one more thing for the garbage collector to watch.  Nothing is computed of them before the fold."""
 
 
 class Past(NamedTuple):
@@ -104,13 +107,18 @@ class Histogram:
         """Notes all of them, at a tenth of the cost of one by one; says which buckets they fell in,
         the last one at least."""
         counts = self.counts
-        octets = array("d", lengths).tobytes()
+        octets = struct.pack(f"{len(lengths)}d", *lengths)
         upper, lower = octets[_UPPER::8], octets[_LOWER::8]
         if upper.count(0x3F) == len(upper):  # 31 microseconds to 2 seconds: one octet tells the bucket
-            octets_seen = Counter(lower)
-            for octet, count in octets_seen.items():
-                counts[0x3F00 | octet] += count  # a Counter has 0 for what it lacks
-            found: Iterable[int] = [0x3F00 | max(octets_seen)]
+            seen = []
+            left = len(lower)
+            while left:  # as often as there are buckets, which is cheaper than a look at each length
+                octet = lower[0]
+                lower = lower.replace(lower[:1], b"")
+                counts[0x3F00 | octet] += left - len(lower)  # a Counter has 0 for what it lacks
+                left = len(lower)
+                seen.append(octet)
+            found: Iterable[int] = [0x3F00 | max(seen)]
         else:
             found = _buckets(lengths)
             counts.update(found)
@@ -139,7 +147,7 @@ def bucket_of(seconds: float) -> int:
 
 def _buckets(lengths: list[float]) -> list[int]:
     """bucket_of() each."""
-    words = memoryview(array("d", lengths)).cast("B").cast("H")
+    words = memoryview(struct.pack(f"{len(lengths)}d", *lengths)).cast("H")
     return words[_UPPER // 2 :: 4].tolist()
 
 
@@ -204,6 +212,7 @@ class Counters:
         "_last",
         "classes",
         "done",
+        "due",
         "recent",
         "routes",
         "slowest",
@@ -223,7 +232,8 @@ class Counters:
         self.timeouts = 0  # requests that were ended by their deadline
         self.lost = 0  # threads that did not come back from a call after that, and were replaced
         self.waits = Histogram()  # of requests that had to queue for a call
-        self.done: list[Any] = []  # FACTS of each; the owner adds to it, and calls fold() at FOLD_AT
+        self.done: list[Any] = []  # FACTS of each; only the owner adds to it
+        self.due = 0.0  # when the owner should call look(), in monotonic seconds
 
         # Whoever holds the token folds.  It is no lock because patching can make locks wait in a hub,
         # and because an owner who finds it taken has better things to do than to wait.
@@ -250,6 +260,15 @@ class Counters:
 
     # Folding
 
+    def look(self, now: float) -> None:
+        """Folds if that is worth it; the owner's, with a request that ended at `now` or after `due`.
+
+        A comparison of times is all that most requests pay for it.
+        """
+        self.due = now + FOLD_EVERY
+        if len(self.done) >= FOLD_AT * FACTS:
+            self.fold()
+
     def fold(self) -> None:
         """Makes figures of what is noted, unless somebody else is at it."""
         if self._take():
@@ -270,7 +289,7 @@ class Counters:
         if not done:
             return
         lines, statuses = done[0::FACTS], done[2::FACTS]
-        lengths = done[4::FACTS]
+        lengths = list(map(sub, done[5::FACTS], done[4::FACTS]))
         self._bytes_folded += sum(done[6::FACTS])
         line, status, count = lines[0], statuses[0], len(lines)
         if lines.count(line) == count and statuses.count(status) == count:
@@ -374,8 +393,8 @@ def _seconds(past: Past) -> float:
 
 
 def _past(facts: list[Any], number: int) -> Past:
-    line, connection, status, size, seconds, ended, _ = facts[number * FACTS : (number + 1) * FACTS]
-    return Past(ended, seconds, line, connection.get("REMOTE_ADDR") or "", status, size)
+    line, connection, status, size, began, ended, _ = facts[number * FACTS : (number + 1) * FACTS]
+    return Past(ended, ended - began, line, connection.get("REMOTE_ADDR") or "", status, size)
 
 
 def total(blocks: Iterable[Counters]) -> Counters:

@@ -11,6 +11,7 @@ import pytest
 from dualwsgi.counters import (
     FACTS,
     FOLD_AT,
+    FOLD_EVERY,
     NO_REQUEST,
     OTHER,
     RECENT,
@@ -36,7 +37,10 @@ def line(target: str) -> RequestLine:
 def note(
     counters: Counters, which: RequestLine | None, status: int, seconds: float, ended: float = 0.0
 ) -> None:
-    counters.done += (which, PEER, status, 5, seconds, ended or monotonic(), 100)
+    ended = ended or monotonic()
+    counters.done += (which, PEER, status, 5, ended - seconds, ended, 100)
+    if ended >= counters.due:
+        counters.look(ended)
 
 
 # Histograms
@@ -179,8 +183,6 @@ def test_nothing_is_lost_while_an_owner_counts_and_others_read() -> None:
         thread.start()
     for _ in range(count):
         note(counters, which, 200, 0.001)
-        if len(counters.done) >= FOLD_AT:
-            counters.fold()
     over.set()
     for thread in threads:
         thread.join()
@@ -197,3 +199,16 @@ def test_whoever_finds_the_folding_taken_goes_on() -> None:
     counters.fold()
     assert len(counters.done) == FACTS
     assert counters.requests == 0
+
+
+def test_an_owner_folds_when_there_is_enough_and_looks_for_it_only_now_and_then() -> None:
+    counters = Counters()
+    which, now = line("/"), 1000.0
+    counters.look(now)
+    for _ in range(FOLD_AT + 1):
+        note(counters, which, 200, 0.001, now)
+    assert counters.requests == 0
+    note(counters, which, 200, 0.001, now + FOLD_EVERY)
+    assert counters.requests == FOLD_AT + 2
+    note(counters, which, 200, 0.001, now + 3 * FOLD_EVERY)
+    assert counters.requests == FOLD_AT + 2, "a few are not worth it"

@@ -25,7 +25,6 @@ from time import monotonic
 from types import FrameType
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from ..counters import FOLD_AT
 from ..errors import ApplicationError, BadRequest, ClientGone, DeadlineExceeded, RequestTimeout
 from ..http11.head import (
     HEAD_END,
@@ -427,8 +426,9 @@ class Connection:
                 or self.body is not None
             ):
                 return self._respond(exchange, result)
-            date, size, head = plan.stamped
-            if date is site.date.line and size == len(content):
+            size = len(content)
+            date, made_for, head = plan.stamped
+            if date is site.date.line and made_for == size:
                 octets = head + content
             else:
                 octets = self._stamp(plan, content)
@@ -451,9 +451,9 @@ class Connection:
         counters = turn.counters
         now = monotonic()
         done = counters.done
-        done += (self.request.line, self._peer, plan.code, len(content), now - self.since, now, sent)
-        if len(done) >= FOLD_AT:
-            counters.fold()
+        done += (self.request.line, self._peer, plan.code, size, self.since, now, sent)
+        if now >= counters.due:
+            counters.look(now)
         if site.log is not None:
             site.log(self.request, self._peer, plan.status, len(content), now - self.since)
         if self.phase is _IDLE:
@@ -597,9 +597,9 @@ class Connection:
         seconds = now - self.since
         counters = self.outlet.turn.counters
         line = request.line if request is not None else None
-        counters.done += (line, self._peer, int(status[:3]), size, seconds, now, 0)
-        if len(counters.done) >= FOLD_AT:
-            counters.fold()
+        counters.done += (line, self._peer, int(status[:3]), size, self.since, now, 0)
+        if now >= counters.due:
+            counters.look(now)
         log = self.site.log
         if log is not None:
             log(request, self._peer, status, size, seconds)
