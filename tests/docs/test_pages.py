@@ -74,6 +74,7 @@ def each_on_a_backend() -> list[object]:
     return found
 
 
+@pytest.mark.timeout(240)  # a page is many processes, each with its imports
 @pytest.mark.parametrize(("page", "on"), each_on_a_backend())
 def test_a_page_does_what_it_says(page: Path, on: str, tmp_path: Path) -> None:
     Session(tmp_path, on).follow(page)

@@ -22,7 +22,7 @@ from itertools import count
 from pathlib import Path
 from time import monotonic
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 """Seconds that a command may take, or a server until it says where it is."""
 
 _FENCE = re.compile(
@@ -32,9 +32,12 @@ _FENCE = re.compile(
 )
 
 # What cannot be done by a test, each with what shows it instead.
-_SET_UP = re.compile(r"(?:pip install|python3? -m venv|\. \S*activate|sudo |docker |kubectl |mkdir -p /)")
+_SET_UP = re.compile(r"(?:pip install|python3? -m venv|\. \S*activate|sudo |systemd-analyze |docker |kubectl |mkdir -p /)")
 
 _SERVES = re.compile(r"(?:\w+=\S* )*dualwsgi run\b(?!.*(?:--(?:check|help)\b|; ))|.* &$")
+
+# Not any address: a warning of some library names one, too.
+_SAYS_WHERE = re.compile(r"https?://(?:127\.0\.0\.1|localhost|\[)|unix:")
 
 
 @dataclass(frozen=True)
@@ -173,7 +176,7 @@ class Session:
         threading.Thread(target=self._listen, args=(self._server,), daemon=True).start()
         deadline = monotonic() + PATIENCE
         with self._spoke:
-            while not any(re.search(r"https?://|unix:", line) for line in self._said):
+            while not any(_SAYS_WHERE.search(line) for line in self._said):
                 assert self._server.poll() is None, f"$ {command}\n{self._log()}"
                 assert monotonic() < deadline, f"$ {command}\n{self._log()}"
                 self._spoke.wait(0.1)  # not longer: a server that ends says nothing more
