@@ -117,6 +117,8 @@ class QuickAmongSlow:
             time.sleep(0.5)
             result = wrk.run(self.quick, running.port, how.seconds, how.client_cpu)
         running.process.check()
+        if result.requests == 0:
+            return Sample({}, ("no quick request was answered", *result.errors, *slow[0].errors))
         figures = {
             "rate": result.rate,
             "p50": result.p50,

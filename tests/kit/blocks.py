@@ -32,7 +32,9 @@ _FENCE = re.compile(
 )
 
 # What cannot be done by a test, each with what shows it instead.
-_SET_UP = re.compile(r"(?:pip install|python3? -m venv|\. \S*activate|sudo |systemd-analyze |docker |kubectl |mkdir -p /)")
+_SET_UP = re.compile(
+    r"(?:pip install|python3? -m venv|\. \S*activate|sudo |systemd-analyze |docker |kubectl |mkdir -p /)"
+)
 
 _SERVES = re.compile(r"(?:\w+=\S* )*dualwsgi run\b(?!.*(?:--(?:check|help)\b|; ))|.* &$")
 
