@@ -213,8 +213,10 @@ SPAWNERS: Final = frozenset(
 """What they return can be killed."""
 
 PATCHERS: Final = frozenset({"eventlet.monkey_patch", "eventlet.patcher.monkey_patch"})
-PATCH_GROUPS: Final = frozenset({"all", "os", "select", "socket", "thread", "time", "subprocess", "psycopg"})
-UNPATCHED_GROUPS: Final = frozenset({"MySQLdb", "builtins"})
+PATCH_GROUPS: Final = frozenset(
+    {"all", "builtins", "os", "select", "socket", "thread", "time", "subprocess", "psycopg"}
+)
+UNPATCHED_GROUPS: Final = frozenset({"MySQLdb"})
 
 WAITING: Final = frozenset(
     {
@@ -232,7 +234,6 @@ MISSING: Final[dict[str, str]] = {
     "eventlet.db_pool": "the pool of the database's own library, or eventlet.pools.Pool",
     "eventlet.dagpool": "GreenPool, and the order by Event",
     "eventlet.asyncio": "asyncio in a thread of its own",
-    "eventlet.hubs.asyncio": "there is one hub; run asyncio in a thread of its own",
     "eventlet.green.zmq": "pyzmq in a thread, by tpool.execute",
     "eventlet.green.MySQLdb": "PyMySQL, which is patched as Python code is",
     "eventlet.green.OpenSSL": "the standard ssl module",

@@ -5,6 +5,8 @@ On threads nothing has to be patched: monkey_patch() warns and does nothing.
 
 from __future__ import annotations
 
+import builtins
+import functools
 import importlib
 import os
 import sys
@@ -12,7 +14,7 @@ import warnings
 from types import ModuleType
 from typing import Any
 
-from .ground import IS_GREEN
+from .ground import IS_GREEN, ground
 
 __all__ = ["import_patched", "inject", "is_monkey_patched", "monkey_patch", "original", "slurp_properties"]
 
@@ -48,27 +50,48 @@ def monkey_patch(**on: bool) -> None:
         return
     from dualwsgi import green
 
-    for name in ("MySQLdb", "builtins"):
-        if name in wanted:
-            wanted.discard(name)
-            already_patched[name] = True
-            if name == "MySQLdb":
-                warnings.warn(
-                    "monkey_patch(MySQLdb=True): the driver waits in C; call it by tpool.execute",
-                    RuntimeWarning,
-                    stacklevel=2,
-                )
-    parts = {part for name in wanted for part in _PARTS[name]}
+    if "MySQLdb" in wanted:
+        warnings.warn(
+            "monkey_patch(MySQLdb=True): the driver waits in C; call it by tpool.execute",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+    if "builtins" in wanted and "builtins" not in already_patched:
+        _patch_open()
+    parts = {part for name in wanted for part in _PARTS.get(name, ())}
     flags = {part: part in parts for group in _PARTS.values() for part in group}
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", green.LatePatchWarning)
         green.patch(**flags)
+    if "thread" in wanted:
+        from .ground import green_current
+
+        green_current.install()
+    if "time" in wanted:
+        import time
+
+        time.sleep = ground.sleep  # which may be called with 0 in the hub itself
     for each in caught:
         # Names that were imported before are repaired; only what is not is worth a word here.
         if "stay native" in str(each.message) or each.category is not green.LatePatchWarning:
             warnings.warn(each.message, each.category, stacklevel=2)
     for name in sorted(wanted):
         already_patched[name] = True
+
+
+def _patch_open() -> None:
+    """open() tells the hub of each new descriptor, so that nobody waits for one that had its number."""
+    from . import hubs
+
+    native = builtins.open
+
+    @functools.wraps(native)
+    def notifying(*args: Any, **kwargs: Any) -> Any:
+        file = native(*args, **kwargs)
+        hubs.notify_opened(file.fileno())
+        return file
+
+    builtins.open = notifying
 
 
 def _wanted(on: dict[str, bool]) -> set[str]:
@@ -129,6 +152,9 @@ def inject(module_name: str, new_globals: dict[str, Any] | None, *additional_mod
     with _copy.standing_in(modules, afresh=(module_name, *below)):
         module = importlib.import_module(module_name)
         module = sys.modules[module_name]
+        for name, made in list(sys.modules.items()):
+            if name == module_name or name.startswith(module_name + "."):
+                _copy.keep_packages(made, modules)
     if new_globals is not None:
         for name, value in vars(module).items():
             if name not in ("__name__", "__file__", "__builtins__", "__path__"):

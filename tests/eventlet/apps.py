@@ -313,4 +313,9 @@ def converse(ws: Any) -> None:
     NOTES.append(["closed", ws.remote_close_data])
 
 
+def in_a_generator(env: Any, start_response: Any) -> Any:
+    yield from old_websockets(env, start_response)
+
+
+old_websockets = websocket.WebSocketWSGI(converse, max_frame_length=1000)
 websockets = websocket.WebSocketWSGI.configured(converse, supported_protocols=["chat"])

@@ -176,6 +176,47 @@ ALIKE = {
             assert "first of all" in str(error)
             print("pass")
     """,
+    "urllib over green sockets": """
+        from dualwsgi.eventlet.green import BaseHTTPServer, urllib2
+        from dualwsgi.eventlet.green.urllib import request
+        class Handler(BaseHTTPServer.BaseHTTPRequestHandler):
+            def do_GET(self):
+                eventlet.sleep(0.001)
+                self.send_response(204)
+                self.end_headers()
+            def log_message(self, *args): ...
+        server = BaseHTTPServer.HTTPServer(("127.0.0.1", 0), Handler)
+        server.timeout = 10
+        for module in (request, urllib2):
+            eventlet.spawn(server.handle_request)
+            with module.urlopen("http://127.0.0.1:%d/" % server.server_address[1], timeout=10) as answer:
+                assert answer.status == 204
+        server.server_close()
+        client = eventlet.import_patched("urllib.request")
+        assert client.http.client.socket is eventlet.green.socket or eventlet.BACKEND == "threads"
+        print("pass")
+    """,
+    "names of what is not in use are there to be asked": """
+        from dualwsgi.eventlet import hubs
+        from dualwsgi.eventlet.green import socket, thread
+        from dualwsgi.eventlet.hubs import asyncio, kqueue, poll, selects
+        from dualwsgi.eventlet.support import greendns
+        for module in (asyncio, kqueue, poll, selects):
+            assert not isinstance(hubs.get_hub(), module.Hub) and not module.is_available()
+            try:
+                module.Hub()
+            except NotImplementedError:
+                pass
+            else:
+                raise AssertionError(module)
+        assert greendns.getaddrinfo is socket.getaddrinfo
+        assert greendns.is_ipv6_addr("::1%2") and greendns.is_ipv4_addr(b"127.0.0.1")
+        assert not greendns.is_ip_addr("localhost") and not greendns.is_ip_addr(None)
+        lock = thread.Lock()
+        assert lock.acquire() and not lock.acquire(False)
+        hubs.notify_opened(0)
+        print("pass")
+    """,
     "green modules work": """
         from dualwsgi.eventlet.green import Queue, subprocess, threading, time, urllib2
         queue = Queue.Queue()
@@ -282,6 +323,37 @@ def test_monkey_patch_on_green_patches() -> None:
             print("pass")
     """
     assert run("green", code).strip().endswith("pass")
+
+
+def test_threads_have_eventlets_names_once_they_are_patched() -> None:
+    code = """
+        import threading
+        native = threading.Thread
+        eventlet.monkey_patch(builtins=True, thread=True, time=True)
+        import time
+        from dualwsgi.eventlet import patcher
+        seen = []
+        def look():
+            me = threading.current_thread()
+            seen.append((me.name, me.daemon, me.is_alive(), me is threading.main_thread()))
+            me.name = "mine"
+            seen.append(threading.current_thread().name if me.ident else None)
+        eventlet.spawn(look).wait()
+        eventlet.spawn_n(look)
+        eventlet.sleep(0)
+        assert seen[:2] == [("GreenThread-1", True, True, False), "mine"]
+        assert seen[2:] == [("MainThread", False, True, True), "mine"]
+        other = patcher.original("threading").Thread(target=lambda: seen.append(threading.current_thread()))
+        other.start()
+        other.join()
+        assert seen[-1] is other
+        with open(__file__ if "__file__" in globals() else sys.executable, "rb") as file:
+            file.read(1)
+        eventlet.hubs.get_hub().schedule_call_global(0, time.sleep, 0)
+        eventlet.sleep(0.001)
+        print("pass")
+    """
+    assert run("green", code).strip() == "pass"
 
 
 def test_threads_never_import_greenlet() -> None:

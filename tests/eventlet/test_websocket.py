@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import zlib
 
 import pytest
 from annexe import Annexe
@@ -85,3 +86,105 @@ def test_a_stopping_server_does_not_wait_for_websockets(annexe: Annexe) -> None:
         opened(client)
         assert server.stop(5)
         client.until_end()
+
+
+# Compression (RFC 7692)
+
+
+@pytest.mark.parametrize(
+    ("offer", "agreed"),
+    [
+        ("permessage-deflate", "permessage-deflate"),
+        (
+            "x-other, PerMessage-Deflate; Client_No_Context_Takeover",
+            "permessage-deflate; client_no_context_takeover",
+        ),
+        ("permessage-deflate; client_max_window_bits", "permessage-deflate; client_max_window_bits=15"),
+        ("permessage-deflate; server_max_window_bits=8, permessage-deflate", "permessage-deflate"),
+        ("permessage-deflate; server_max_window_bits=10", "permessage-deflate; server_max_window_bits=10"),
+        ("permessage-deflate; wonders", None),
+        ("permessage-deflate; client_no_context_takeover; client_no_context_takeover", None),
+        ("permessage-deflate; server_max_window_bits=16", None),
+    ],
+)
+def test_compression_is_agreed_on_by_the_first_offer_that_can_be_kept(
+    annexe: Annexe, offer: str, agreed: str | None
+) -> None:
+    with annexe.serve("websockets").client() as client:
+        head = opened(client, f"Sec-WebSocket-Extensions: {offer}").decode()
+    said = [line.partition(": ")[2] for line in head.split("\r\n") if line.startswith("Sec-WebSocket-Ext")]
+    assert said == ([agreed] if agreed else [])
+
+
+def deflated(text: bytes) -> bytes:
+    deflate = zlib.compressobj(wbits=-15)
+    return (deflate.compress(text) + deflate.flush(zlib.Z_SYNC_FLUSH)).removesuffix(b"\0\0\xff\xff")
+
+
+def test_messages_are_compressed_where_that_was_agreed(annexe: Annexe) -> None:
+    with annexe.serve("websockets").client() as client:
+        opened(client, "Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover")
+        # RFC 7692 section 7.2.3.1 has Hello; the second one refers to the first.
+        client.send(frame(0xC1, b"\xf2\x48\xcd\xc9\xc9\x07\x00"), frame(0xC1, b"\xf2\x00\x11\x00\x00"))
+        assert client.exactly(18) == 2 * b"\xc1\x07\xf2\x48\xcd\xc9\xc9\x07\x00"
+        client.send(frame(0x81, b"plain"))
+        assert client.exactly(2)[0] == 0xC1
+
+
+@pytest.mark.parametrize(
+    ("octets", "status"),
+    [
+        (frame(0xC1, deflated(b"x" * 1001)), 1009),
+        (frame(0xC1, b"\xff\xff"), 1007),
+        (frame(0xC9, b"ping"), 1002),
+        (frame(0x01, b"a") + frame(0xC0, b"b"), 1002),
+    ],
+)
+def test_what_is_compressed_wrongly_or_too_well_ends_it(annexe: Annexe, octets: bytes, status: int) -> None:
+    with annexe.serve("old_websockets").client() as client:
+        opened(client, "Sec-WebSocket-Extensions: permessage-deflate")
+        client.send(octets)
+        head = client.exactly(4)
+        assert head[0] == 0x88 and struct.unpack("!H", head[2:])[0] == status
+
+
+# The drafts before RFC 6455
+
+DRAFT = ("Upgrade: WebSocket", "Connection: Upgrade", "Origin: http://localhost")
+KEYS = ("Sec-WebSocket-Key1: 4 @1  46546xW%0l 1 5", "Sec-WebSocket-Key2: 12998 5 Y3 1  .P00")
+# The example of draft-hixie-thewebsocketprotocol-76, section 1.2.
+SEED, PROOF = b"^n:ds[4U", b"8jKS'y:G*Co,Wxa-"
+
+
+@pytest.mark.parametrize("app", ["old_websockets", "in_a_generator"])
+@pytest.mark.parametrize(("keys", "seed", "proof"), [((), b"", b""), (KEYS, SEED, PROOF)], ids=["75", "76"])
+def test_old_drafts_are_spoken_where_they_are_not_ruled_out(
+    annexe: Annexe, keys: tuple[str, ...], seed: bytes, proof: bytes, app: str
+) -> None:
+    server = annexe.serve(app)
+    with server.client() as client:
+        client.send(request("GET", "/talk?a", *DRAFT, *keys), seed)
+        head = b""
+        while not head.endswith(b"\r\n\r\n" + proof):
+            head += client.exactly(1)
+        assert head.startswith(b"HTTP/1.1 101 ") and b"Location: ws://test/talk?a\r\n" in head
+        client.send(b"\x00hel", b"lo\xff")
+        assert client.exactly(7) == b"\x00hello\xff"
+        client.send(b"\xff\x00")
+        assert client.until_end() == (b"\xff\x00" if keys else b"")
+    assert " 101 " not in server.logs('" 200 0 ')
+
+
+@pytest.mark.parametrize(
+    ("app", "fields"),
+    [
+        ("websockets", DRAFT),
+        ("old_websockets", (*DRAFT, KEYS[0])),
+        ("old_websockets", (*DRAFT, "Sec-WebSocket-Key1: none", KEYS[1])),
+    ],
+)
+def test_a_draft_that_is_ruled_out_or_broken_gets_400(
+    annexe: Annexe, app: str, fields: tuple[str, ...]
+) -> None:
+    with annexe.serve(app).client() as client:
+        assert client.send(request("GET", "/talk", *fields), SEED).response().status == 400

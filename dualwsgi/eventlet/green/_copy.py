@@ -81,6 +81,18 @@ def _in_parents(modules: dict[str, Any]) -> list[tuple[Any, str, Any]]:
     return changed
 
 
+def keep_packages(module: ModuleType, modules: dict[str, Any]) -> None:
+    """Has `module` keep the green ones that it has imported as parts of a package.
+
+    `import http.client` binds the package, whose attributes are the standard ones again once the others
+    no longer stand in: so the name is bound to the green package.
+    """
+    for name in modules:
+        package = name.rpartition(".")[0]
+        if package and vars(module).get(package) is sys.modules.get(package):
+            setattr(module, package, importlib.import_module(f"{HERE}.{package}"))
+
+
 def stand_ins(*names: str) -> dict[str, Any]:
     """The green modules that stand in for those of these names."""
     return {name: importlib.import_module(f"{HERE}.{STAND_INS[name]}") for name in names}
@@ -102,5 +114,6 @@ def copy(names: dict[str, Any], standard: str, *beneath: str, shared: tuple[str,
     made = importlib.util.module_from_spec(spec)
     with standing_in({**modules, standard: made}):
         spec.loader.exec_module(made)
+        keep_packages(made, modules)
     vars(made).update({name: getattr(native, name) for name in shared})
     fill(names, made)

@@ -9,3 +9,4 @@ from ._copy import fill
 
 globals().update(net.parts("_thread"))
 fill(globals(), _native)
+globals().setdefault("Lock", _native.allocate_lock)  # a name of eventlet's, and of Python's from 3.13 on

@@ -135,6 +135,8 @@ class _Simple(greenlet.greenlet):  # type: ignore[misc]
 class GreenThread(green.GreenThread):
     """What spawn returns: a greenlet that can be waited for, linked and killed."""
 
+    shown: Any = None  # what threading.current_thread() says of it, if that was asked
+
     def wait(self, timeout: float | None = None) -> Any:
         """What its function returned; raises what that raised, GreenletExit if it was killed."""
         return self.get(timeout)
@@ -339,6 +341,10 @@ class HubView:
 
     def get_writers(self) -> list[int]:
         return self.hub.waiting(green.WRITE)
+
+    def mark_as_reopened(self, fd: int) -> None:
+        """`fd` is a new descriptor: who waits for one that had its number waits for nothing, and is told."""
+        forget_fd(fd)
 
     # Telling
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket as _socket
 import ssl as _ssl
 from typing import Any
@@ -10,7 +11,7 @@ from dualwsgi.green.socket import GreenMethods, conduct
 from dualwsgi.green.socket import _Conduct as _PlainConduct
 from dualwsgi.green.ssl import GreenSSLMethods
 
-from .green import sole_waiters
+from .green import hub_view, sole_waiters, wait_fd
 
 __all__ = ["SSLSocket", "create", "socket"]
 
@@ -55,9 +56,12 @@ class socket(GreenMethods):
             super().__init__(other.family, other.type, other.proto, other.fileno())
             self._given = other
             conduct(self).timeout = timeout
+            if not set_nonblocking:
+                os.set_blocking(self.fileno(), True)
             return
         super().__init__(family, type, proto, fileno)
         self._green = _Conduct(conduct(self).timeout)
+        hub_view().mark_as_reopened(self.fileno())
 
     @property
     def _sock(self) -> socket:
@@ -82,15 +86,25 @@ class socket(GreenMethods):
 
     def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
         try:
+            if not bufsize:
+                self._wait_readable()
             return GreenMethods.recv(self, bufsize, flags)
         except ConnectionResetError:
             return b""
 
     def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
         try:
+            if not nbytes and not memoryview(buffer):
+                self._wait_readable()
             return GreenMethods.recv_into(self, buffer, nbytes, flags)
         except ConnectionResetError:
             return 0
+
+    def _wait_readable(self) -> None:
+        """Asking for nothing waits here until there is something, as eventlet has it."""
+        timeout = self.gettimeout()
+        if timeout != 0 and not wait_fd(self.fileno(), False, timeout):
+            raise TimeoutError("timed out")
 
 
 class SSLSocket(GreenSSLMethods, _ssl.SSLSocket, GreenMethods):  # type: ignore[misc]
@@ -159,21 +173,22 @@ def _create_connection(
 
 def open_pipe(fd: int, mode: str, bufsize: int) -> Any:
     """A descriptor as a file."""
-    from dualwsgi.green import os
+    from dualwsgi.green import os as green_os
 
-    return os.fdopen(fd, mode, bufsize)
+    return green_os.fdopen(fd, mode, bufsize)
 
 
 def parts(module: str) -> dict[str, Any]:
     """What of a standard module waits in the hub here."""
-    from dualwsgi.green import os, select, threading
+    from dualwsgi.green import os as green_os
+    from dualwsgi.green import select, threading
     from dualwsgi.green.sync import Lock, RLock
 
     from .green import sleep
 
     names: dict[str, tuple[Any, tuple[str, ...]]] = {
         "os": (
-            os,
+            green_os,
             ("read", "write", "close", "fdopen", "wait", "wait3", "wait4", "waitpid", "waitid", "system"),
         ),
         "select": (select, ("select", "poll", "epoll")),
@@ -186,7 +201,7 @@ def parts(module: str) -> dict[str, Any]:
         return {"sleep": sleep}
     if module == "_thread":
         return {
-            **dict.fromkeys(("allocate_lock", "allocate", "LockType", "lock"), Lock),
+            **dict.fromkeys(("allocate_lock", "allocate", "LockType", "Lock", "lock"), Lock),
             "RLock": RLock,
             "get_ident": threading.get_ident,
             "start_new_thread": threading.start_new_thread,

@@ -629,6 +629,9 @@ class HubView:
         """The same, unless the calling thread has ended by then."""
         return spawn_after_local(seconds, cb, *args, **kwargs)
 
+    def mark_as_reopened(self, fd: int) -> None:
+        """Nobody but the kernel knows of descriptors."""
+
     def set_debug_listeners(self, value: bool) -> None: ...
 
     def set_timer_exceptions(self, value: bool) -> None: ...

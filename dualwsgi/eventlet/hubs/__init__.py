@@ -50,11 +50,11 @@ def notify_close(fd: int) -> None:
 
 def notify_opened(fd: int) -> None:
     """`fd` is a new descriptor: who waited for its predecessor is woken."""
-    ground.forget_fd(fd)
+    get_hub().mark_as_reopened(fd)
 
 
-class IOClosed(OSError):
-    """The descriptor was closed while one waited for it."""
+IOClosed = OSError
+"""The descriptor was closed while one waited for it, which is told by EBADF."""
 
 
 def shutdown_hub() -> None: ...

@@ -20,7 +20,7 @@ from ...gateway.phase import Phase
 from ...seam import Turn, Verdict
 from ...serve.observe.logformat import escaped
 from .input import AnnexeBody, Input
-from .response import AnnexeExchange, capitalized, encode_header_line
+from .response import AlreadyHandled, AnnexeExchange, capitalized, encode_header_line
 from .stream import SocketStream
 
 if TYPE_CHECKING:
@@ -92,15 +92,11 @@ class AnnexeConnection(Connection):
         self.outlet.turn = turn
         exchange = AnnexeExchange(self)
         protocol = self.protocol
-        local = protocol.server.local
-        local.already_handled = False
+        protocol.server.local.already_handled = False
         try:
             result = self._app(self._environ, exchange.start_response)
-            if local.already_handled or result is protocol.server.already_handled:
-                local.already_handled = False
-                self.was_handled = True
-                self.status = "200"
-                return CLOSE
+            if self.has_answered or result is protocol.server.already_handled:
+                raise AlreadyHandled
         except BaseException as error:
             return self._fail(exchange, error)
         return self._respond(exchange, result)
@@ -110,6 +106,11 @@ class AnnexeConnection(Connection):
     @property
     def speaks_http_11(self) -> bool:
         return self.request.line.version >= (1, 1) and self.protocol.server.max_http_version != "HTTP/1.0"
+
+    @property
+    def has_answered(self) -> bool:
+        """Whether the application says that it has answered by itself."""
+        return bool(self.protocol.server.local.already_handled)
 
     @property
     def head_was_sent(self) -> bool:
@@ -184,6 +185,11 @@ class AnnexeConnection(Connection):
         exchange.ended = True
         exchange.close_result()
         protocol = self.protocol
+        if isinstance(error, AlreadyHandled):
+            protocol.server.local.already_handled = False
+            self.was_handled = True
+            self.status = "200"
+            return CLOSE
         stalled = isinstance(error, BodyError) and error.status == _STALLED
         if stalled or isinstance(error, ClientGone | DeadlineExceeded):
             self.status = "499"

@@ -129,6 +129,19 @@ class Input(PlainInput):
         """The connection's socket.  What the client has sent after its head may be with the server."""
         return self._conn.protocol.connection
 
+    def read_past_head(self, count: int) -> bytes:
+        """So many octets that came behind a head which declares no body: an old handshake has them.
+
+        After it the connection can carry no other request.  Raises OSError if they do not come.
+        """
+        data = b""
+        while len(data) < count:
+            piece = self._conn.stream.read(count - len(data))
+            if not piece:
+                raise ConnectionResetError("the client has left")
+            data += piece
+        return data
+
     def discard(self) -> None:
         """Reads the rest of the body, and drops it.  Raises ChunkReadError."""
         self._held, self._at = b"", 0

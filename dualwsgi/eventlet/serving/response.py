@@ -96,6 +96,10 @@ class Plan(ResponsePlan):
         self.wants_close = wants_close
 
 
+class AlreadyHandled(Exception):
+    """The application has answered by itself, through its socket: nothing is to be sent."""
+
+
 class AnnexeExchange(Exchange):
     """The response to one request, by eventlet's rules."""
 
@@ -147,6 +151,8 @@ class AnnexeExchange(Exchange):
                 self.send(b"".join(held), None)
                 held.clear()
                 size = 0
+        if self._conn.has_answered:
+            raise AlreadyHandled
         self._end(b"".join(held), length)
 
     def _end(self, data: bytes, length: int | None) -> None:
