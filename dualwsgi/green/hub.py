@@ -91,8 +91,10 @@ class Hub:
     """The loop of one OS thread.  Get it by `get_hub()`; all but `call_soon` is for its own thread.
 
     Public attributes: `turn` (int, counts the turns of the loop), `now` (monotonic seconds, when the
-    present batch of events was polled), `asleep` (True while the loop waits
-    for events), `thread_id` (the native ident of its thread), `greenlet` (the one it runs in), `main`
+    present batch of events was polled), `batch` (what of it is still to be delivered: a callback may
+    take its next events by itself, from the left, and put back there what is not its own), `asleep`
+    (True while the loop waits for events), `thread_id` (the native ident of its thread), `greenlet`
+    (the one it runs in), `main`
     (the greenlet that gets KeyboardInterrupt), `greenlets` (all started and unfinished GreenThreads;
     they are kept alive here, so that a greenlet nobody refers to is not killed by the collector),
     `on_error(where, exception)` (replaceable; reports what a callback or greenlet raised).
@@ -125,6 +127,7 @@ class Hub:
         self._cancelled = 0
         self._callbacks: dict[int, Callback] = {}
         self._fresh: set[int] = set()
+        self.batch: deque[tuple[int, int]] = deque()
         self._idle: list[greenlet] = []
         self.greenlets: set[greenlet] = set()
         self.signal_waiters: list[Waiter] = []
@@ -226,6 +229,14 @@ class Hub:
         except OSError:
             pass  # closed before: the kernel has forgotten it
 
+    def forget(self, fd: int) -> None:
+        """The same, cheaper, for one that is its owner's alone, who closes it next."""
+        if _has_forked:
+            self.unregister(fd)  # a child has it, too, and keeps it in the kernel's set
+            return
+        del self._callbacks[fd]
+        self._poller.forget(fd)
+
     def set_callback(self, fd: int, callback: Callback) -> None:
         """Give a registered descriptor another callback."""
         if fd not in self._callbacks:
@@ -285,8 +296,8 @@ class Hub:
         timers = self._timers
         callbacks = self._callbacks
         fresh = self._fresh
+        batch = self.batch
         poll = self._poller.poll
-        timeout: float | None
         while not self.closed:
             self.turn += 1
             if self.rouse_watcher is not None:
@@ -298,14 +309,17 @@ class Hub:
                     fn(*args)
                 except BaseException as error:
                     self.failed(fn, error)
+            timeout: float | None = None
             if timers:
-                self._fire_timers(timers)
-            timeout = None
-            if timers:
-                timeout = timers[0][0] - monotonic()
+                now = monotonic()
+                if timers[0][0] <= now:
+                    self._fire_timers(timers, now)
+                    now = monotonic()
+                if timers:
+                    timeout = timers[0][0] - now
             self.asleep = True
             try:
-                events = poll(0 if ready else timeout)
+                batch.extend(poll(0 if ready else timeout))
             except BaseException as error:  # a signal handler has raised in here
                 self.asleep = False
                 self.failed(poll, error)
@@ -314,7 +328,8 @@ class Hub:
             self.now = monotonic()
             if fresh:
                 fresh.clear()
-            for fd, event in events:
+            while batch:
+                fd, event = batch.popleft()
                 callback = callbacks.get(fd)
                 if callback is None or fd in fresh:
                     continue  # closed, or closed and reopened, by an earlier callback of this batch
@@ -323,8 +338,7 @@ class Hub:
                 except BaseException as error:
                     self.failed(callback, error)
 
-    def _fire_timers(self, timers: list[tuple[float, int, Timer]]) -> None:
-        now = monotonic()
+    def _fire_timers(self, timers: list[tuple[float, int, Timer]], now: float) -> None:
         while timers:
             when, _, timer = timers[0]
             fn = timer._fn
@@ -770,7 +784,18 @@ def leave_forked_child() -> None:
     os._exit(0)
 
 
+_has_forked = False
+"""Whether a child may share our descriptors.  Programs that are started do not: they inherit none."""
+
+
+def _after_fork_in_parent() -> None:
+    global _has_forked
+    _has_forked = True
+
+
 def _after_fork_in_child() -> None:
+    global _has_forked
+    _has_forked = False  # what is registered in our new poller is not the parent's
     here = _here.hub
     for hub in list(_hubs):
         if hub is here:
@@ -780,4 +805,4 @@ def _after_fork_in_child() -> None:
             hub.abandon()
 
 
-os.register_at_fork(after_in_child=_after_fork_in_child)
+os.register_at_fork(after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)

@@ -44,6 +44,9 @@ class Poller(Protocol):
     def unregister(self, fd: int) -> None:
         """Remove `fd`; FileNotFoundError or OSError(EBADF) if it is not there."""
 
+    def forget(self, fd: int) -> None:
+        """As `unregister`, for a descriptor that is there and is closed next."""
+
     def poll(self, timeout: float | None) -> list[tuple[int, int]]:
         """Wait up to `timeout` seconds (None: for ever; 0: not at all) for events."""
 
@@ -61,6 +64,9 @@ class EpollPoller:
         self.unregister = self._epoll.unregister
         self._native_poll = self._epoll.poll
         self._selectable = [self._epoll.fileno()]
+
+    def forget(self, fd: int) -> None:
+        pass  # the kernel drops what is closed
 
     def poll(self, timeout: float | None) -> list[tuple[int, int]]:
         if timeout is None:
@@ -112,6 +118,8 @@ class SelectorPoller:
             raise FileNotFoundError(fd)
         self._muted.pop(fd, None)
         self._hide(fd)
+
+    forget = unregister
 
     def poll(self, timeout: float | None) -> list[tuple[int, int]]:
         now = originals.monotonic()

@@ -1,11 +1,15 @@
 """Greenlets as a Backend: one hub that parks connections and lends greenlets to calls.
 
-A parked connection has no greenlet: its events come to `_on_event`, in the hub, which advances it.
-For a call the hub switches to a pooled greenlet.  Most calls come back without having waited: the
-greenlet hands over the verdict, and the connection was parked all the time.  One that waits, for
-the client or for whatever the application does cooperatively, comes back with nothing; only then is
-it entered in `_running`, and it settles its connection itself when it is done.  `concurrency` bounds
-the calls, with the same queue and the same refusals as on threads.
+A parked connection has no greenlet.  When it has an event, the hub switches to a pooled one, a worker,
+which advances it, runs its call, and goes on with the next event of the hub's batch: so a batch of
+calls that do not wait costs two switches in all, and their connections were parked all the time.  A
+worker that waits, for the client or for whatever the application does cooperatively, has switched
+back; only then is it entered in `_running`, and the hub goes on with another.  It settles its
+connection itself when it is done.  `concurrency` bounds the calls, with the same queue and the same
+refusals as on threads.
+
+All that serves runs in workers, even what does not wait for a client, because it may have to wait for
+others: a log handler that has a connection of its own, held by a greenlet that waits, say.
 
 Descriptors are registered once, edge-triggered, until they are closed.  An event for a connection
 that is not parked ends what its greenlet waits for, if it waits for its client, and is remembered:
@@ -56,6 +60,9 @@ READY: Final = green.READ | green.WRITE
 POOLED: Final = 1024
 """Idle greenlets that are kept."""
 
+DONE: Final = object()
+"""With which a worker gives the hub back; one that waits does it with nothing."""
+
 
 class GreenBackend:
     """See dualwsgi.seam.Backend.
@@ -85,7 +92,10 @@ class GreenBackend:
         self._queue: deque[Parked] = deque()
         self._running: dict[Any, Parked] = {}  # calls that wait, or have waited, by their greenlets
         self._pool: list[Any] = []  # idle greenlets
+        self._leader: Any = None  # the worker that the hub has switched to, as long as it has not waited
+        self._at: Any = None  # the connection that it is at
         self._acceptors: list[Acceptor] = []
+        self._resting: set[Acceptor] = set()  # of those, which are not polled for a moment
         self._ends = Ends(self._adopt_ends, green.spawn, originals.native_epoll)
         self._turn = Turn(0.0)
         self._chores: green.Timer | None = None
@@ -129,7 +139,7 @@ class GreenBackend:
         make_stream = partial(GreenStream, self._hub, self._waiters, self._ends)
         self._acceptors = [Acceptor(door, make_stream) for door in make_doors()]
         for acceptor in self._acceptors:
-            self._hub.register(acceptor.fd, green.READ, partial(self._accept, acceptor))
+            self._listen(acceptor)
         if self._max_blocking_time:
             self._watch = green.watch(_report_held, threshold=self._max_blocking_time, doing=_request_of)
 
@@ -137,8 +147,7 @@ class GreenBackend:
         self._in_hub(self._stop_accepting)
 
     def dismiss(self, before: float) -> None:
-        # Only the hub's greenlet may start a call, and one may have come in.
-        self._hub.call_threadsafe(self._close_waiting, before)
+        self._hub.call_threadsafe(self._hub.lend, self._close_waiting, before)
 
     def wait_idle(self, timeout: float) -> bool:
         deadline = monotonic() + timeout
@@ -180,6 +189,7 @@ class GreenBackend:
 
     def set_limit(self, calls: int) -> None:
         self._limit = calls
+        self._hub.call_threadsafe(self._fill_places)
 
     def look(self) -> View:
         while True:
@@ -208,8 +218,8 @@ class GreenBackend:
         """The connection whose call has the hub's thread right now, as its frames tell."""
         frame = sys._current_frames().get(thread)
         while frame is not None:
-            if frame.f_code is GreenBackend._work.__code__:
-                conn: Parked | None = frame.f_locals.get("conn")
+            if frame.f_code is GreenBackend._run.__code__:
+                conn: Parked = frame.f_locals["conn"]
                 return conn
             frame = frame.f_back
         return None
@@ -248,42 +258,24 @@ class GreenBackend:
             if waiter is not None:
                 waiter.resume()
             return
-        turn = self._turn
-        turn.now = now = self._hub.now
+        self._turn.now = self._hub.now
         if events > READY:
             conn.hung_up()
-        try:
-            verdict = conn.advance(turn)
-            if verdict is RUN and len(self._running) < self._limit and self._pool:
-                # As _call() does, without the cost of calling it.
-                worker = self._pool.pop()
-                verdict = worker.switch(conn)
-                if verdict is WANT_READ:
-                    conn.since = now
-                    return
-                if verdict.__class__ is not Verdict:
-                    del self._parked[fd]
-                    self._running[worker] = conn
-                    return
-                conn.since = now
-        except Exception:
-            logger.critical("serving a connection failed; it is closed", exc_info=True)
-            verdict = CLOSE
-        if verdict is not WANT_READ:
-            self._follow(conn, verdict)
+        self._serve(conn, AGAIN)
 
-    def _call(self, conn: Parked) -> Verdict:
-        """Runs a parked connection's request in a greenlet."""
+    def _serve(self, conn: Parked, verdict: Verdict) -> None:
+        """Has a worker advance (AGAIN) or run a parked connection, and go on with the hub's batch."""
         pool = self._pool
         worker = pool.pop() if pool else greenlet.greenlet(self._work, self._hub.greenlet)
-        verdict = worker.switch(conn)
-        if verdict.__class__ is Verdict:
-            conn.since = self._turn.now
-            return verdict
+        self._leader = worker
+        if worker.switch(conn, verdict) is DONE:
+            return
         # It waits, and has come back by the switch of its wait.
-        del self._parked[conn.fd]
-        self._running[worker] = conn
-        return WANT_READ
+        self._leader = None
+        conn, self._at = self._at, None
+        if self._parked.get(conn.fd) is conn:  # else it was closing it
+            del self._parked[conn.fd]
+            self._running[worker] = conn
 
     def _again(self, fd: int, events: int) -> None:
         """An event that was not in time, or that nobody has to wait for."""
@@ -292,34 +284,54 @@ class GreenBackend:
 
     def _follow(self, conn: Parked, verdict: Verdict) -> None:
         """What a parked connection wants, other than to be read again."""
-        if verdict is RUN or verdict is STREAM:
-            if len(self._running) < self._limit:
-                verdict = self._call(conn)
-                if verdict is not WANT_READ:
-                    self._follow(conn, verdict)
-            elif len(self._queue) < self._queue_size:
-                del self._parked[conn.fd]
-                if not self._queue:
-                    self._queueing.begins(self._turn.now)
-                self._queue.append(conn)
-            else:
-                self._follow(conn, conn.refuse(self._turn, "too busy; try again"))
-        elif verdict is AGAIN:
-            self._hub.call_soon(self._again, conn.fd, 0)
-        elif verdict is CLOSE:
+        if verdict is CLOSE:
             del self._parked[conn.fd]
             self._close(conn)
+        elif verdict is AGAIN:
+            self._hub.call_soon(self._again, conn.fd, 0)
+        elif verdict is RUN or verdict is STREAM:
+            del self._parked[conn.fd]
+            self._enqueue(conn)
         # WANT_READ and WANT_WRITE: it is parked, and every edge is watched.
 
+    def _enqueue(self, conn: Parked) -> None:
+        """Lets a request wait for a call, or refuses it."""
+        has_place = len(self._running) < self._limit
+        if not has_place and len(self._queue) >= self._queue_size:
+            self._settle(conn, conn.refuse(self._turn, "too busy; try again"))
+            return
+        if not self._queue:
+            self._queueing.begins(self._turn.now)
+        self._queue.append(conn)
+        if has_place:
+            self._hub.call_soon(self._fill_places)
+
+    def _fill_places(self) -> None:
+        """Takes up requests that wait while there are places: one came free, or more were allowed."""
+        while self._queue and len(self._running) < self._limit:
+            self._turn.now = monotonic()
+            conn = self._next_queued(self._turn.now)
+            if conn is None:
+                return
+            fd = conn.fd
+            self._parked[fd] = conn
+            self._serve(conn, RUN)
+            if fd in self._missed and self._parked.get(fd) is conn:
+                self._hub.call_soon(self._again, fd, self._missed.pop(fd))
+
     def _close(self, conn: Parked) -> None:
-        self._hub.unregister(conn.fd)
+        self._hub.forget(conn.fd)
         self._missed.pop(conn.fd, None)
         conn.close()
+
+    def _listen(self, acceptor: Acceptor) -> None:
+        self._hub.register(acceptor.fd, green.READ, partial(self._hub.lend, self._accept, acceptor))
 
     def _accept(self, acceptor: Acceptor, fd: int, events: int) -> None:
         self._turn.now = now = monotonic()
         self._take_in(acceptor, len(self._parked) + len(self._running))
-        if acceptor.resting_until:
+        if acceptor.resting_until and acceptor not in self._resting and not self._draining:
+            self._resting.add(acceptor)
             self._hub.unregister(acceptor.fd)
             self._hub.call_later(acceptor.resting_until - now, self._accept_again, acceptor)
 
@@ -328,17 +340,23 @@ class GreenBackend:
         count = 0
         for count, conn in enumerate(acceptor.accept(self._turn, load), 1):  # noqa: B007  # the last is the count
             self._missed.pop(conn.fd, None)
+            try:
+                # Being writable, it has its first event at once, and by then often its request.
+                self._hub.register(conn.fd, EDGES, self._on_event)
+            except OSError as error:  # the system bounds what may be watched, too
+                logger.error("a connection cannot be watched and is closed: %s", error.strerror)
+                conn.close()
+                continue
             self._parked[conn.fd] = conn
-            # Being writable, it has its first event at once, and by then often its request.
-            self._hub.register(conn.fd, EDGES, self._on_event)
         if self._chores is None:
             self._do_chores()
         return count
 
     def _accept_again(self, acceptor: Acceptor) -> None:
+        self._resting.discard(acceptor)
         if not self._draining:
             acceptor.resting_until = 0.0
-            self._hub.register(acceptor.fd, green.READ, partial(self._accept, acceptor))
+            self._listen(acceptor)
 
     def _stop_accepting(self) -> None:
         if self._draining:
@@ -346,7 +364,7 @@ class GreenBackend:
         self._draining = True
         self._turn.now = monotonic()
         for acceptor in self._acceptors:
-            if not acceptor.resting_until:
+            if acceptor not in self._resting:
                 self._hub.unregister(acceptor.fd)
             # Those whom the kernel has told that they are connected, though nobody's share is larger.
             acceptor.resting_until = 0.0
@@ -358,9 +376,13 @@ class GreenBackend:
         turn = self._turn
         turn.now = monotonic()
         for conn in list(self._parked.values()):
+            if self._parked.pop(conn.fd, None) is not conn:
+                continue  # served meanwhile
             verdict = conn.dismiss(turn, before)
-            if verdict is not WANT_READ:
-                self._follow(conn, verdict)
+            if verdict is RUN or verdict is STREAM:
+                self._enqueue(conn)
+            else:
+                self._settle(conn, verdict)
 
     def _cut(self) -> None:
         if not self._draining:
@@ -385,23 +407,26 @@ class GreenBackend:
         turn = self._turn
         turn.now = now = monotonic()
         self._lag = now - self._chores_due if self._chores is not None else 0.0
-        self._chores_due = now + self._chore_interval
-        self._chores = self._hub.call_later(self._chore_interval, self._do_chores)
-        for acceptor in self._acceptors:
-            acceptor.door.tick(now)
-        for conn in list(self._parked.values()):
-            if conn.overdue(now) and self._parked.get(conn.fd) is conn:
-                self._follow(conn, conn.expire(turn))
-        for worker, conn in list(self._running.items()):
-            if conn.is_late(now) and conn.time_out(turn, worker.gr_frame):
-                self._hub.call_soon(self._kill, worker, conn)
-        while self._queue and now - self._queue[0].since > self._patience_for(self._queue[0], now):
-            conn = self._queue.popleft()
-            self._parked[conn.fd] = conn
-            self._follow(conn, conn.refuse(turn, "too busy; try again"))
-        if not (self._parked or self._running or self._queue):
-            self._chores.cancel()
-            self._chores = None
+        try:
+            for acceptor in self._acceptors:
+                acceptor.door.tick(now)
+            for conn in list(self._parked.values()):
+                # It may have been handed on while an earlier one in this list was written into a log.
+                if conn.overdue(now) and self._parked.get(conn.fd) is conn:
+                    del self._parked[conn.fd]
+                    self._settle(conn, conn.expire(turn))
+            for worker, conn in list(self._running.items()):
+                if conn.is_late(now) and conn.time_out(turn, worker.gr_frame):
+                    self._hub.call_soon(self._kill, worker, conn)
+            while self._queue and now - self._queue[0].since > self._patience_for(self._queue[0], now):
+                conn = self._queue.popleft()
+                self._settle(conn, conn.refuse(turn, "too busy; try again"))
+        finally:
+            if self._closed or not (self._parked or self._running or self._queue):
+                self._chores = None
+            else:
+                self._chores_due = monotonic() + self._chore_interval
+                self._chores = self._hub.call_later(self._chore_interval, self._hub.lend, self._do_chores)
 
     def _kill(self, worker: Any, conn: Parked) -> None:
         """Ends a call that was answered in its place."""
@@ -410,39 +435,69 @@ class GreenBackend:
 
     # In a greenlet
 
-    def _work(self, conn: Parked) -> None:
-        """The life of a pooled greenlet."""
+    def _work(self, conn: Parked, verdict: Verdict) -> object:
+        """The life of a worker."""
         me = greenlet.getcurrent()
         hub, turn, pool, running = self._hub, self._turn, self._pool, self._running
-        rest = hub.switch
+        parked, batch, rest = self._parked, hub.batch, hub.switch
         while True:
+            self._at = conn
             try:
-                verdict = conn.run(turn)
+                if verdict is AGAIN:
+                    verdict = conn.advance(turn)
+                if (verdict is RUN or verdict is STREAM) and (len(running) < self._limit or me in running):
+                    verdict = self._run(conn)
+                    conn.since = turn.now
             except (greenlet.GreenletExit, RequestTimeout):
                 verdict = CLOSE
             except Exception:
-                logger.critical("serving a connection failed; it is closed", exc_info=True)
-                verdict = CLOSE
+                verdict = _fault()
             if me is hub.main:
                 leave_forked_child()
-            if me in running:
-                # The hub has long gone on: it is settled here, and so is what has queued meanwhile.
-                del running[me]
-                turn.now = conn.since = monotonic()
-                self._settle(conn, verdict)
-                if self._queue and len(running) < self._limit:
-                    queued = self._next_queued(turn.now)
-                    if queued is not None:
-                        turn.counters.waits.note(turn.now - queued.since)
-                        conn = running[me] = queued
-                        continue
-                if len(pool) >= POOLED:
-                    return
-                pool.append(me)
-                conn = rest()
-            else:
-                pool.append(me)
-                conn = rest(verdict)
+            if self._leader is not me:  # it has waited
+                self._go_on(me, conn, verdict)
+            elif verdict is not WANT_READ:
+                self._follow(conn, verdict)
+            # Whoever has waited was not resumed by _serve(), which would see that it waits again.
+            if batch and self._leader is me:
+                fd, events = batch.popleft()
+                found = parked.get(fd)
+                if found is not None:
+                    conn, verdict = found, AGAIN
+                    if events > READY:
+                        conn.hung_up()
+                    continue
+                batch.appendleft((fd, events))  # the hub knows whose it is
+            if len(pool) >= POOLED:
+                return DONE
+            del conn
+            self._at = None
+            pool.append(me)
+            conn, verdict = rest(DONE)
+
+    def _run(self, conn: Parked) -> Verdict:
+        """Runs a connection; by the frames of this, others find whose call has the hub."""
+        try:
+            return conn.run(self._turn)
+        except (greenlet.GreenletExit, RequestTimeout):
+            return CLOSE
+        except Exception:
+            return _fault()
+
+    def _go_on(self, me: Any, conn: Parked, verdict: Verdict) -> None:
+        """In a worker that has waited: settles its connection, and runs those that have queued meanwhile."""
+        running, turn = self._running, self._turn
+        while True:
+            del running[me]
+            turn.now = conn.since = monotonic()
+            self._settle(conn, verdict)
+            if not self._queue or len(running) >= self._limit:
+                return
+            queued = self._next_queued(turn.now)
+            if queued is None:
+                return
+            conn = running[me] = queued
+            verdict = self._run(conn)
 
     def _next_queued(self, now: float) -> Parked | None:
         """The next request that is still worth a call; those before it are refused."""
@@ -453,6 +508,7 @@ class GreenBackend:
             else:
                 instead = conn.forgo(self._turn)
             if instead is None:
+                self._turn.counters.waits.note(now - conn.since)
                 return conn
             self._settle(conn, instead)
         return None
@@ -469,15 +525,21 @@ class GreenBackend:
         self._parked[fd] = conn
         events = self._missed.pop(fd, None)
         if verdict is AGAIN or verdict is STREAM or events is not None:
-            # Not here: only the hub's greenlet may start a call.
+            # Not here: others have waited longer.
             self._hub.call_soon(self._again, fd, events or 0)
+
+
+def _fault() -> Verdict:
+    """The server has failed, not the application."""
+    logger.critical("serving a connection failed; it is closed", exc_info=True)
+    return CLOSE
 
 
 def _request_of(frame: FrameType) -> str | None:
     """The request that a frame of the hub's thread works for, if it is one."""
     at: FrameType | None = frame
     while at is not None:
-        if at.f_code is GreenBackend._work.__code__:
+        if at.f_code is GreenBackend._run.__code__:
             conn: Parked = at.f_locals["conn"]
             return conn.describe()
         at = at.f_back
