@@ -8,8 +8,8 @@ back; only then is it entered in `_running`, and the hub goes on with another.  
 connection itself when it is done.  `concurrency` bounds the calls, with the same queue and the same
 refusals as on threads.
 
-All that serves runs in workers, even what does not wait for a client, because it may have to wait for
-others: a log handler that has a connection of its own, held by a greenlet that waits, say.
+What may call into the application runs in workers or lent greenlets, and never in the hub's: even the
+close() of a response whose client has stalled may have something to wait for.
 
 Descriptors are registered once, edge-triggered, until they are closed.  An event for a connection
 that is not parked ends what its greenlet waits for, if it waits for its client, and is remembered:
@@ -238,7 +238,7 @@ class GreenBackend:
             finally:
                 done.release()
 
-        self._hub.call_threadsafe(do)
+        self._hub.call_threadsafe(self._hub.lend, do)
         done.acquire(True, 2.0)
 
     # In the hub
@@ -325,7 +325,7 @@ class GreenBackend:
         conn.close()
 
     def _listen(self, acceptor: Acceptor) -> None:
-        self._hub.register(acceptor.fd, green.READ, partial(self._hub.lend, self._accept, acceptor))
+        self._hub.register(acceptor.fd, green.READ, partial(self._accept, acceptor))
 
     def _accept(self, acceptor: Acceptor, fd: int, events: int) -> None:
         self._turn.now = now = monotonic()
@@ -379,10 +379,7 @@ class GreenBackend:
             if self._parked.pop(conn.fd, None) is not conn:
                 continue  # served meanwhile
             verdict = conn.dismiss(turn, before)
-            if verdict is RUN or verdict is STREAM:
-                self._enqueue(conn)
-            else:
-                self._settle(conn, verdict)
+            self._settle(conn, RUN if verdict is STREAM else verdict)
 
     def _cut(self) -> None:
         if not self._draining:
@@ -411,7 +408,7 @@ class GreenBackend:
             for acceptor in self._acceptors:
                 acceptor.door.tick(now)
             for conn in list(self._parked.values()):
-                # It may have been handed on while an earlier one in this list was written into a log.
+                # It may have been handed on while the application closed the response of an earlier one.
                 if conn.overdue(now) and self._parked.get(conn.fd) is conn:
                     del self._parked[conn.fd]
                     self._settle(conn, conn.expire(turn))
@@ -445,9 +442,12 @@ class GreenBackend:
             try:
                 if verdict is AGAIN:
                     verdict = conn.advance(turn)
-                if (verdict is RUN or verdict is STREAM) and (len(running) < self._limit or me in running):
-                    verdict = self._run(conn)
-                    conn.since = turn.now
+                if verdict is RUN or verdict is STREAM:
+                    if len(running) - (me in running) < self._limit:
+                        verdict = self._run(conn)
+                        conn.since = turn.now
+                    else:
+                        verdict = RUN
             except (greenlet.GreenletExit, RequestTimeout):
                 verdict = CLOSE
             except Exception:
@@ -521,6 +521,9 @@ class GreenBackend:
         fd = conn.fd
         if verdict is CLOSE or self._closed:
             self._close(conn)
+            return
+        if verdict is RUN:
+            self._enqueue(conn)
             return
         self._parked[fd] = conn
         events = self._missed.pop(fd, None)

@@ -1,4 +1,4 @@
-"""The hub logs what it does itself, and waits for no handler."""
+"""Who waits for a log handler on green: whoever says something, but for the hub."""
 
 from __future__ import annotations
 
@@ -47,9 +47,7 @@ def handler(kit: Kit) -> Iterator[Slow]:
     logger.removeHandler(handler)
 
 
-def test_a_bad_request_is_answered_while_a_thread_holds_the_lock_of_the_log(
-    serve: Serve, handler: Slow
-) -> None:
+def test_a_busy_log_keeps_only_those_of_whom_it_shall_be_told(serve: Serve, handler: Slow) -> None:
     served = serve(echo)
     held, free = threading.Event(), threading.Event()
 
@@ -61,11 +59,24 @@ def test_a_bad_request_is_answered_while_a_thread_holds_the_lock_of_the_log(
     thread = threading.Thread(target=hold)
     thread.start()
     assert held.wait(PATIENCE)
+    bad = served.client()
     try:
-        assert served.ask(BAD).status == 400
+        bad.send(BAD)
+        eventually(lambda: served.server.look().calls)  # it waits, in a greenlet
         assert served.ask(request("GET", "/on")).body == b"GET /on "
         assert handler.records == []
     finally:
         free.set()
         thread.join()
-    assert eventually(lambda: handler.records) == ["127.0.0.1: 400, no Host field"]
+    assert bad.response().status == 400
+    assert handler.records == ["127.0.0.1: 400, no Host field"]
+
+
+def test_the_hub_itself_waits_for_no_handler(serve: Serve, handler: Slow) -> None:
+    served = serve(echo)
+    hub = served.server._backend._hub  # type: ignore[union-attr]
+    with handler.lock:  # type: ignore[union-attr]
+        hub.call_threadsafe(logging.getLogger("dualwsgi").error, "from the hub")
+        assert served.ask(request("GET", "/on")).body == b"GET /on "
+        assert handler.records == []
+    assert eventually(lambda: handler.records) == ["from the hub"]

@@ -14,7 +14,7 @@ from wire import PATIENCE, eventually
 from dualwsgi.backends.threads.lane import Lane
 from dualwsgi.seam import Verdict
 
-from .world import Client, Gate, World
+from ..world import Client, Gate, World
 
 Make = Callable[..., World]
 

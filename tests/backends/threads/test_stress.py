@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import random
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from time import monotonic, sleep
 
@@ -19,7 +18,8 @@ import pytest
 
 from dualwsgi.seam import Verdict
 
-from .world import Client, World
+from ..visitors import Visitor, visited
+from ..world import World
 
 SOAK = float(os.environ.get("DUALWSGI_SOAK_SECONDS", "60"))
 
@@ -67,73 +67,15 @@ ACTS: dict[str, Callable[[], Verdict | None]] = {
 VERBS = ["fast"] * 8 + ["slow"] * 6 + ["hang"] + ["moody"] * 6 + ["stream"] * 2 + ["close", "leave"]
 
 
-class Visitor(threading.Thread):
-    """Comes and goes until the time is over; `wrong` is what it has to complain of."""
-
-    def __init__(self, world: World, seed: int, until: float) -> None:
-        super().__init__()
-        self._world = world
-        self._chance = random.Random(seed)
-        self._until = until
-        self._numbers = iter(range(seed * 10_000_000, (seed + 1) * 10_000_000))
-        self.answered = 0
-        self.wrong: BaseException | None = None
-
-    def run(self) -> None:
-        try:
-            while monotonic() < self._until:
-                self._visit()
-        except BaseException as error:
-            self.wrong = error
-
-    def _visit(self) -> None:
-        client = Client(self._world.sock.getsockname())
-        try:
-            for _ in range(self._chance.randrange(40)):
-                if monotonic() > self._until or not self._ask(client):
-                    return
-                if self._chance.random() < 0.1:
-                    sleep(self._chance.random() * 0.01)
-        finally:
-            client.close()
-
-    def _ask(self, client: Client) -> bool:
-        """Sends a command or a few at once; whether to go on with this connection."""
-        chance = self._chance
-        verbs = [chance.choice(VERBS) for _ in range(chance.choice((1, 1, 1, 2, 5)))]
-        numbers = [next(self._numbers) for _ in verbs]
-        client.ask(*(f"{verb} {number}" for verb, number in zip(verbs, numbers, strict=True)))
-        if chance.random() < 0.03:
-            return False  # gone without waiting
-        for verb, number in zip(verbs, numbers, strict=True):
-            if verb in ("close", "leave"):
-                try:
-                    assert client.has_ended()
-                except ConnectionError:
-                    pass
-                return False
-            assert client.answer() == number
-            self.answered += 1
-        return True
-
-
 def stress(world: World, seconds: float, **settings: float) -> None:
     lane = world.lane(**settings)
-    until = monotonic() + seconds
-    visitors = [Visitor(world, seed, until) for seed in range(8)]
-    for visitor in visitors:
-        visitor.start()
-    for visitor in visitors:
-        visitor.join()
-    for visitor in visitors:
-        if visitor.wrong is not None:
-            raise visitor.wrong
+    answered = visited(world, VERBS, seconds)
     world.settle(lane)
     world.check()
     limit = int(settings["limit"])
     assert world.most <= limit
     assert len(lane._workers) <= limit + 2
-    assert sum(visitor.answered for visitor in visitors) > 100 * seconds, "it was stress"
+    assert answered > 100 * seconds, "it was stress"
     run, asked = world.counts["run"], world.counts["asked"]
     assert set(run) <= set(asked)
 
@@ -156,7 +98,7 @@ def test_closing_in_the_middle_of_it_leaves_nothing(world: Make, limit: int) -> 
         here = world(**ACTS)
         lane = here.lane(limit=limit)
         until = monotonic() + 0.1
-        visitors = [Visitor(here, seed, until + 5) for seed in range(6)]
+        visitors = [Visitor(here, VERBS, seed, until + 5) for seed in range(6)]
         for visitor in visitors:
             visitor.start()
         sleep(0.1)

@@ -1,9 +1,9 @@
-"""A lane with connections of no protocol, whose every step a test can hold up, and that watch each other.
+"""A lane or a hub with connections of no protocol, whose every step a test can hold up.
 
 A client sends lines "VERB NUMBER", and gets "NUMBER" for each when its call has run.  The verb names
-the route, and what the call does.  Every method of a connection checks that no other thread is in
-one of them at the same time, and the World counts calls: none may be lost, made twice, or be one too
-many at once.
+the route, and what the call does.  Every method of a connection checks that no other thread or greenlet
+is in one of them at the same time, and the World counts calls: none may be lost, made twice, or be one
+too many at once.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import Any
 
 from wire import PATIENCE, eventually
 
+from dualwsgi.backends.green import GreenBackend
 from dualwsgi.backends.threads.lane import Lane
 from dualwsgi.seam import Turn, Verdict
 
@@ -212,7 +213,7 @@ class Client:
 
 
 class World:
-    """A lane, its door, its clients, and what happened; `acts` says what calls do, by verb."""
+    """A lane or a hub, its door, its clients, and what happened; `acts` says what calls do, by verb."""
 
     def __init__(self, **acts: Callable[[], Verdict | None]) -> None:
         self.acts = acts
@@ -227,6 +228,7 @@ class World:
         self.sock.listen(1000)
         self.sock.setblocking(False)
         self.lanes: list[Lane] = []
+        self.hubs: list[GreenBackend] = []
 
     # As a Door
 
@@ -256,6 +258,13 @@ class World:
         lane.start()
         return lane
 
+    def hub(self, **settings: Any) -> GreenBackend:
+        usual = {"concurrency": 4, "queue_size": 1000, "queue_timeout": 30.0, "queue_target": 30.0}
+        hub = GreenBackend(**(usual | {"shortest": 30.0, "max_blocking_time": 0.0} | settings))
+        self.hubs.append(hub)
+        hub.start(lambda: [self], here=False)
+        return hub
+
     def client(self) -> Client:
         client = Client(self.sock.getsockname())
         self.clients.append(client)
@@ -284,6 +293,11 @@ class World:
         eventually(lambda: not lane._again)
         eventually(lambda: set(lane._parked.values()) == {conn for conn in self.conns if not conn.closed})
 
+    def settle_hub(self, hub: GreenBackend) -> None:
+        """The same of a hub."""
+        eventually(lambda: not hub._running and not hub._queue)
+        eventually(lambda: set(hub._parked.values()) == {conn for conn in self.conns if not conn.closed})
+
     def check(self) -> None:
         """What must hold whatever has happened."""
         assert not self.wrong, self.wrong[:10]
@@ -297,6 +311,8 @@ class World:
         for lane in self.lanes:
             if not lane._stopping:
                 lane.close()
+        for hub in self.hubs:
+            hub.close()
         self.sock.close()
 
 

@@ -1,0 +1,75 @@
+"""Clients of a World that send what they like, leave when they like, and come back with the same numbers."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Sequence
+from time import monotonic, sleep
+
+from .world import Client, World
+
+
+class Visitor(threading.Thread):
+    """Comes and goes until the time is over; `wrong` is what it has to complain of."""
+
+    def __init__(self, world: World, verbs: Sequence[str], seed: int, until: float) -> None:
+        super().__init__()
+        self._world = world
+        self._verbs = verbs
+        self._chance = random.Random(seed)
+        self._until = until
+        self._numbers = iter(range(seed * 10_000_000, (seed + 1) * 10_000_000))
+        self.answered = 0
+        self.wrong: BaseException | None = None
+
+    def run(self) -> None:
+        try:
+            while monotonic() < self._until:
+                self._visit()
+        except BaseException as error:
+            self.wrong = error
+
+    def _visit(self) -> None:
+        client = Client(self._world.sock.getsockname())
+        try:
+            for _ in range(self._chance.randrange(40)):
+                if monotonic() > self._until or not self._ask(client):
+                    return
+                if self._chance.random() < 0.1:
+                    sleep(self._chance.random() * 0.01)
+        finally:
+            client.close()
+
+    def _ask(self, client: Client) -> bool:
+        """Sends a command or a few at once; whether to go on with this connection."""
+        chance = self._chance
+        verbs = [chance.choice(self._verbs) for _ in range(chance.choice((1, 1, 1, 2, 5)))]
+        numbers = [next(self._numbers) for _ in verbs]
+        client.ask(*(f"{verb} {number}" for verb, number in zip(verbs, numbers, strict=True)))
+        if chance.random() < 0.03:
+            return False  # gone without waiting
+        for verb, number in zip(verbs, numbers, strict=True):
+            if verb in ("close", "leave"):
+                try:
+                    assert client.has_ended()
+                except ConnectionError:
+                    pass
+                return False
+            assert client.answer() == number
+            self.answered += 1
+        return True
+
+
+def visited(world: World, verbs: Sequence[str], seconds: float, visitors: int = 8) -> int:
+    """Has some visit the world for a while; how many commands were answered, all of them rightly."""
+    until = monotonic() + seconds
+    crowd = [Visitor(world, verbs, seed, until) for seed in range(visitors)]
+    for visitor in crowd:
+        visitor.start()
+    for visitor in crowd:
+        visitor.join()
+    for visitor in crowd:
+        if visitor.wrong is not None:
+            raise visitor.wrong
+    return sum(visitor.answered for visitor in crowd)
