@@ -4,28 +4,30 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from time import monotonic, sleep
+
+from wire import PATIENCE
 
 from .world import Client, World
 
 
 class Visitor(threading.Thread):
-    """Comes and goes until the time is over; `wrong` is what it has to complain of."""
+    """Comes and goes while `goes_on`; `wrong` is what it has to complain of."""
 
-    def __init__(self, world: World, verbs: Sequence[str], seed: int, until: float) -> None:
+    def __init__(self, world: World, verbs: Sequence[str], seed: int, goes_on: Callable[[], bool]) -> None:
         super().__init__()
         self._world = world
         self._verbs = verbs
         self._chance = random.Random(seed)
-        self._until = until
+        self._goes_on = goes_on
         self._numbers = iter(range(seed * 10_000_000, (seed + 1) * 10_000_000))
         self.answered = 0
         self.wrong: BaseException | None = None
 
     def run(self) -> None:
         try:
-            while monotonic() < self._until:
+            while self._goes_on():
                 self._visit()
         except BaseException as error:
             self.wrong = error
@@ -34,7 +36,7 @@ class Visitor(threading.Thread):
         client = Client(self._world.sock.getsockname())
         try:
             for _ in range(self._chance.randrange(40)):
-                if monotonic() > self._until or not self._ask(client):
+                if not self._goes_on() or not self._ask(client):
                     return
                 if self._chance.random() < 0.1:
                     sleep(self._chance.random() * 0.01)
@@ -61,10 +63,27 @@ class Visitor(threading.Thread):
         return True
 
 
+def within(seconds: float) -> Callable[[], bool]:
+    """Whether they have not passed."""
+    end = monotonic() + seconds
+    return lambda: monotonic() < end
+
+
 def visited(world: World, verbs: Sequence[str], seconds: float, visitors: int = 8) -> int:
-    """Has some visit the world for a while; how many commands were answered, all of them rightly."""
-    until = monotonic() + seconds
-    crowd = [Visitor(world, verbs, seed, until) for seed in range(visitors)]
+    """Has some visit the world for a while; how many commands were answered, all of them rightly.
+
+    A machine that is busy otherwise gets more time: a hundred answers for each second there shall be.
+    """
+    begun = monotonic()
+    crowd: list[Visitor] = []
+
+    def goes_on() -> bool:
+        passed = monotonic() - begun
+        if passed < seconds:
+            return True
+        return sum(each.answered for each in crowd) < 100 * seconds and passed < seconds + PATIENCE
+
+    crowd += [Visitor(world, verbs, seed, goes_on) for seed in range(visitors)]
     for visitor in crowd:
         visitor.start()
     for visitor in crowd:
