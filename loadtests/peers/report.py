@@ -131,17 +131,20 @@ def rows(result: Result) -> list[list[str]]:
 
 
 def notes(result: Result) -> list[str]:
-    said = []
+    """The scenario's remark, what the rounds noted with the servers that it is true of, and who failed."""
+    found: dict[str, tuple[str, dict[str, int]]] = {}
     for record in result.records:
-        alike: dict[str, list[str]] = {}
         for note in record.notes:
-            alike.setdefault(re.sub(r"\d+", "#", note), []).append(note)
-        for same in alike.values():
-            said.append(
-                f"{record.server}: {same[0]}" + (f" (in {len(same)} rounds)" if len(same) > 1 else "")
-            )
+            # The same but for its numbers is the same.
+            _, servers = found.setdefault(re.sub(r"\d+", "#", note), (note, {}))
+            servers[record.server] = servers.get(record.server, 0) + 1
+    said = [f"{_servers(servers)}: {note}" for note, servers in found.values()]
     said += [f"{record.server} FAILED: {record.failed}" for record in result.records if record.failed]
     return ([result.scenario.remark] if result.scenario.remark else []) + said
+
+
+def _servers(rounds: Mapping[str, int]) -> str:
+    return ", ".join(name + (f" (in {count} rounds)" if count > 1 else "") for name, count in rounds.items())
 
 
 def verdicts(result: Result) -> list[Verdict]:

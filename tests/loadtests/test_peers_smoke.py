@@ -30,6 +30,7 @@ from loadtests.peers.report import (
     as_markdown,
     as_page,
     not_first,
+    notes,
     rows,
     verdicts,
 )
@@ -191,6 +192,16 @@ def test_markdown_has_a_table_the_command_and_who_failed(result: Result) -> None
     assert "$ python -m loadtests.peers hello" in text
     assert "bjoern 3.2.2" in text
     assert "waitress FAILED" in text
+
+
+def test_a_note_is_told_once_with_the_servers_that_it_is_true_of(result: Result) -> None:
+    first, second, *_ = result.records
+    first.notes += ["only 7 of 9 were kept", "only 8 of 9 were kept"]
+    second.notes += ["only 5 of 9 were kept", "keeps no connection alive"]
+    assert notes(result)[:2] == [
+        "dualwsgi (in 2 rounds), bjoern: only 7 of 9 were kept",
+        "bjoern: keeps no connection alive",
+    ]
 
 
 def test_where_a_peer_is_first_is_told_by_figure_and_with_the_reason(result: Result) -> None:
