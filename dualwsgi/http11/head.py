@@ -152,8 +152,8 @@ def find_head_end(data: bytes | bytearray, scanned: int) -> int:
 def check_unfinished(data: bytes | bytearray, scanned: int, limits: Limits) -> None:
     """Raises BadRequest if the unfinished head in `data` can no longer become a good one.
 
-    So that a client that ends its lines with a bare LF, speaks TLS or never ends a line is
-    answered now and not at its deadline.  Work is in proportion to the octets after `scanned`.
+    So that a client that ends its lines with a bare LF, speaks TLS or HTTP/0.9, or never ends a line
+    is answered now and not at its deadline.  Work is in proportion to the octets after `scanned`.
     """
     # The line's end is looked for once, when as much is in as the line and its CR LF may take.
     if scanned < limits.request_line + 2 <= len(data) and data.find(b"\r\n", 0, limits.request_line + 2) < 0:
@@ -166,6 +166,11 @@ def check_unfinished(data: bytes | bytearray, scanned: int, limits: Limits) -> N
     fresh = data[start:stop]
     if len(fresh.translate(None, grammar.HEAD_OCTETS)) != 2 * fresh.count(b"\r\n"):
         raise BadRequest(400, "stray control character in the request head")
+    end = data.find(b"\r\n", max(0, scanned - 1))
+    if end >= 0 and data.find(b"\r\n", 0, end + 1) < 0:  # the first line of all has ended just now
+        if end > limits.request_line:
+            raise BadRequest(414, "request line too long")
+        parse_request_line(data[:end].decode("latin-1"))
 
 
 # The parts of a head ----------------------------------------------------------------------------

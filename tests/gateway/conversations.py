@@ -339,6 +339,8 @@ talk("TLS", bytes.fromhex("1603010200010001fc0303"), 400)
 talk("SOCKS", b"\x05\x01\x00", 400)
 talk("the PROXY protocol", b"PROXY TCP4 1.1.1.1 2.2.2.2 1 2\r\n" + NEXT, 400)
 talk("the PROXY protocol, 2", b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c" + bytes(12), 400)
+talk("a line of HTTP/0.9", NEXT + b"GET /smuggled\r\n", 200, 400)
+talk("a bad line alone", b"GET / HTTP %\r\n", 400)
 talk("half a head", b"GET / HTTP/1.1\r\nHost: a\r\n", end=WAITS)
 
 # Fields ------------------------------------------------------------------------------------------

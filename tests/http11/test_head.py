@@ -606,6 +606,10 @@ UNFINISHED_BAD = {
     "LF before any CR": (b"\n", 400),
     "a line without an end": (b"a" * (LIMITS.request_line + 2), 414),
     "a line whose CR comes too late": (b"a" * (LIMITS.request_line + 1) + b"\r", 414),
+    "a line of HTTP/0.9": (b"GET /\r\n", 400),
+    "a line of HTTP/2": (b"PRI * HTTP/2.0\r\n", 505),
+    "a line that is none, and a field": (b"GET / HTTP %\r\nHost: a\r\n", 400),
+    "a line one octet too long": (b"GET /%b HTTP/1.1\r\n" % (b"a" * (LIMITS.request_line - 13)), 414),
     "fields without an end": (b"GET / HTTP/1.1\r\n" + b"a" * LIMITS.head, 431),
 }
 
@@ -615,6 +619,9 @@ def test_a_head_that_can_no_longer_become_good_is_refused_before_its_end(data: b
     for how, pieces in ways_to_feed(data):
         assert read_stream(pieces).status == status, f"fed {how}"
 
+
+LONGEST_LINE = b"GET /%b HTTP/1.1" % (b"a" * (LIMITS.request_line - 14))
+assert len(LONGEST_LINE) == LIMITS.request_line
 
 UNFINISHED_GOOD = {
     "a letter": b"G",
@@ -626,7 +633,8 @@ UNFINISHED_GOOD = {
     "octets above ASCII": b"\xff\x80",
     "a line of the limit": b"a" * LIMITS.request_line,
     "a line of the limit and its CR": b"a" * LIMITS.request_line + b"\r",
-    "a line of the limit and its end": b"a" * LIMITS.request_line + b"\r\n",
+    "a line of the limit and its end": LONGEST_LINE + b"\r\n",
+    "a line of the limit, its end and more": LONGEST_LINE + b"\r\nHost: a\r\nX",
     "as much as a head may be": b"GET / HTTP/1.1\r\n" + b"a" * (LIMITS.head - 16),
 }
 
