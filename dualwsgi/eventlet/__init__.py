@@ -62,7 +62,7 @@ def __getattr__(name: str) -> Any:
     elif name in _MODULES:
         value = import_module(f".{name}", __name__)
     elif name == "greenlet":
-        value = import_module(".support", __name__).greenlets
+        value = import_module(".greenthread", __name__).greenlet
     else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     globals()[name] = value

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..ground import ground
+from . import greenlets
 
 __all__ = ["bytes_to_str", "clear_sys_exc_info", "get_errno", "greenlets"]
-
-greenlets: Any = ground.greenlet
 
 
 def get_errno(exc: BaseException) -> Any:
