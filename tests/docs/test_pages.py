@@ -59,7 +59,7 @@ def serves(page: Path) -> bool:
     return any(block.lang == "console" and not block.excuse for block in blocks(page))
 
 
-# The rest are done in long runs, as CI has them: every command is a process, and processes take their time.
+# The rest are done by -m soak: every command is a process, and processes take their time.
 QUICK = {"README.md", "docs/guides/embedding.md", "docs/reference/environ.md", "docs/explanation/stopping.md"}
 
 

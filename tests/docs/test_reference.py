@@ -16,6 +16,7 @@ from wire import request
 from dualwsgi.backends.threads import lane, routes
 from dualwsgi.config import Config, knobs
 from dualwsgi.gateway import requestbody
+from dualwsgi.gateway.phase import Phase, patience
 from dualwsgi.http11.response import REASONS
 from dualwsgi.serve import server
 from dualwsgi.serve.observe import logformat
@@ -74,6 +75,16 @@ def test_every_field_of_the_access_log_is_told_and_no_other() -> None:
     cells = re.findall(r"^\| (`.*?) \|", rest.partition("## The error log")[0], re.MULTILINE)
     told = {name for cell in cells for name in re.findall(r"`(\w+)`", cell)}
     assert told == set(logformat.NAMES)
+
+
+def test_every_phase_of_a_connection_is_told_with_its_deadline() -> None:
+    page = (DOCS / "explanation/life-of-a-request.md").read_text()
+    rows = dict(re.findall(r"^\| ([A-Z]+) \| .*? \| .*?`(\w+)`", page, re.MULTILINE))
+    assert rows.keys() == {phase.name for phase in Phase} - {"CLOSED"}
+    for number, name in enumerate(sorted(set(rows.values())), 1):
+        for phase, seconds in patience(Config(**{name: float(number)})).items():
+            if phase.name in rows and phase is not Phase.RUNNING and rows[phase.name] == name:
+                assert seconds == number, f"{phase.name} is not bounded by {name}"
 
 
 def test_the_exit_codes_of_all_commands_are_told() -> None:
