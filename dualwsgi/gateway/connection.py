@@ -67,6 +67,7 @@ RETRY_AFTER: Final = b"Retry-After: 1\r\n"
 
 _IDLE = Phase.IDLE
 _WAITING: Final = frozenset({Phase.FRESH, Phase.PREAMBLE, Phase.HANDSHAKE, Phase.IDLE, Phase.LINGER})
+CR: Final = 13
 INTERIM: Final = re.compile(r"1(?:0[2-9]|[1-9][0-9])(?: [\t\x20-\x7e]*)?")
 
 
@@ -274,9 +275,16 @@ class Connection:
 
     def _take(self, data: bytes, turn: Turn) -> Verdict:
         """Octets of a new request, whose head is not one that is known."""
+        end = data.find(HEAD_END) + len(HEAD_END)
+        size = len(data)
+        if end >= len(HEAD_END) and size < HEAD_READ and data[0] != CR:
+            # The short way: one read brought the whole head, and perhaps its body.
+            if end != size:
+                data, self.buffer = data[:end], data[end:]
+            return self._begin_request(data, turn)
         if not data:
             return CLOSE
-        self._more = len(data) == HEAD_READ
+        self._more = size == HEAD_READ
         self.buffer = data
         self._scanned = 0
         self.phase = Phase.HEAD
@@ -320,9 +328,18 @@ class Connection:
             else:
                 head, self.buffer = bytes(self.buffer[:end]), bytes(self.buffer[end:])
             self._scanned = 0
+        except BadRequest as error:
+            turn.counters.errors += 1
+            return self._reject(turn, error)
+        return self._begin_request(head, turn)
+
+    def _begin_request(self, head: bytes, turn: Turn) -> Verdict:
+        """A whole head is here, and what came after it is in the buffer."""
+        try:
             request, environ, kept = self.site.heads.request(head, self._kept < HEADS_KEPT)
         except BadRequest as error:
             turn.counters.errors += 1
+            self.phase = Phase.HEAD
             return self._reject(turn, error)
         self._kept += kept
         self.request = request
@@ -333,18 +350,19 @@ class Connection:
         if self._forwarding is not None:
             self._forwarding.apply(environ, self._peer)
         self._environ = environ
+        self.since = turn.now
         if not request.has_body:
-            return self._ready(turn)
+            self.phase = Phase.RUNNING
+            return self._ready(turn) if request.may_tunnel else RUN
         size = request.small_body
         if size and len(self.buffer) >= size:
             # The short way: a small body has come with its head, which needs no decoder.
-            content, self.buffer = self.buffer[:size], self.buffer[size:]
+            content = bytes(self.buffer if len(self.buffer) == size else self.buffer[:size])
+            self.buffer = self.buffer[size:]
             self._input = environ["wsgi.input"] = Input(bytes, content)
             self.phase = Phase.RUNNING
-            self.since = turn.now
             return RUN
         self.body = RequestBody(self, request.fields)
-        self.since = turn.now
         return self._collect_body(turn)
 
     def _pass_over_empty_lines(self) -> bool:

@@ -4,9 +4,9 @@ Clients repeat themselves, so three things are remembered, each bounded in numbe
 
   - whole heads, octet for octet: one look-up makes the request (`known`, used by the driver itself);
   - request lines, which come with many different fields;
-  - stems: what two heads of one client had in common around a few lines that differ, such as a
-    request id.  A head that starts and ends with a stem's octets says what the stem says, and only
-    the lines between are parsed.
+  - stems: what two heads of one client had in common but for the values of a few lines, such as a
+    request id.  A head that starts and ends with a stem's octets and has lines of those names
+    between says what the stem says, and only their values are looked at.
 
 The plain way, parsing everything, is `_parse`; all ways make the same Request and environ, which
 tests hold them to.  What the connection says (REMOTE_*, the scheme) is never part of a memory: it
@@ -15,8 +15,7 @@ is laid over each copy by the connection, or a head first seen from one peer wou
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Hashable
 from typing import Final
 
 from ..http11 import head as http
@@ -31,6 +30,8 @@ HEAD_SIZE: Final = 16384
 STEMS_KEPT: Final = 4
 STEM_GAP: Final = 3
 """Lines that may differ between two heads with a stem in common."""
+STEM_LINES: Final = 64
+"""Request lines that a stem remembers its heads with."""
 
 STEM_TRIES: Final = 64
 STEM_REST: Final = 1024
@@ -38,13 +39,33 @@ STEM_REST: Final = 1024
 
 
 class Request:
-    """A request head and what was made of it; kept with heads that come again, so never changed."""
+    """A request head and what was made of it; kept with heads that come again, so never changed.
 
-    __slots__ = ("environ", "fields", "has_body", "is_plain", "line", "logged", "may_tunnel", "small_body")
+    `head` is its octets, `lines` its field lines.  `model`, if there is one, is a request that
+    differs in none of what access logs usually tell.
+    """
 
-    def __init__(self, line: RequestLine, fields: Fields) -> None:
+    __slots__ = (
+        "_lines",
+        "environ",
+        "fields",
+        "has_body",
+        "head",
+        "is_plain",
+        "line",
+        "logged",
+        "may_tunnel",
+        "model",
+        "small_body",
+    )
+
+    def __init__(
+        self, line: RequestLine, fields: Fields, head: bytes, lines: list[FieldLine] | None = None
+    ) -> None:
         self.line = line
         self.fields = fields
+        self.head = head
+        self._lines = lines
         self.environ: Environ = _NOTHING  # to be copied for each request, if the head is kept
         self.has_body = fields.chunked or bool(fields.length)
         self.may_tunnel = fields.upgrade is not None or line.method == "CONNECT"
@@ -62,28 +83,113 @@ class Request:
             and not self.may_tunnel
         )
         self.logged: tuple[str, str] | None = None  # the parts of its log line that the head decides
+        self.model: Request | None = None
+
+    @property
+    def lines(self) -> list[FieldLine]:
+        """Its field lines, in order."""
+        lines = self._lines
+        if lines is None:
+            lines = self._lines = http.field_lines_again(self.head)
+        return lines
+
+    def with_head(self, head: bytes) -> Request:
+        """The same, but for field lines that say nothing about the message."""
+        other = _new(Request)  # not by __init__, which would find out again what is known here
+        other.line = self.line
+        other.fields = self.fields
+        other.head = head
+        other._lines = None
+        other.environ = _NOTHING
+        other.has_body = self.has_body
+        other.may_tunnel = self.may_tunnel
+        other.small_body = self.small_body
+        other.is_plain = self.is_plain
+        other.logged = None
+        other.model = self.model
+        return other
 
 
+_new: Final = object.__new__
 _NOTHING: Final[Environ] = {}
 
-NO_REQUEST: Final = Request(RequestLine("", "", HTTP_10, "", ""), Fields([], None, keep_alive=True))
+NO_REQUEST: Final = Request(RequestLine("", "", HTTP_10, "", ""), Fields(None, keep_alive=True), b"")
 """What a connection has between two requests: it keeps no head while it is idle."""
 
 KnownLine = tuple[RequestLine, Environ]
 """A request line and what it says to environ."""
 
 
-@dataclass(frozen=True, slots=True)
 class _Stem:
-    """What a field block starts and ends with, and what those lines say by themselves."""
+    """What two heads of one client had in common: all but the values of a few lines that stand together.
 
-    start: bytes
-    end: bytes
-    before: list[FieldLine]
-    after: list[FieldLine]
-    fields: Fields
-    environ: Environ
-    version: tuple[int, int]
+    A head is `before` the first of them, their names and values, and `end`.  `before` is a request
+    line and the stem's first lines; what is known of it is kept for each such line.
+    """
+
+    __slots__ = ("_end", "_environ", "_fields", "_gaps", "_kinds", "_mark", "_start", "_unlogged", "_version")
+
+    def __init__(
+        self,
+        start: list[str],
+        names: list[str],
+        end: list[str],
+        fields: Fields,
+        environ: Environ,
+        version: tuple[int, int],
+        field_size: int,
+    ) -> None:
+        self._start = "\r\n".join(start).encode("latin-1")
+        self._end = "".join(f"{line}\r\n" for line in [*end, ""]).encode("latin-1")
+        first, *others = [f"{name}:".encode("latin-1") for name in names]
+        self._mark = b"\r\n" + first
+        # What a line begins with and is not in `mark`, its key, and how long the rest of it may be.
+        self._gaps = [(b"", environ_key(names[0]), field_size - len(first))]
+        self._gaps += [
+            (prefix, environ_key(name), field_size) for prefix, name in zip(others, names[1:], strict=True)
+        ]
+        self._unlogged = not {"referer", "user-agent"} & {name.lower() for name in names}
+        self._fields = fields
+        self._environ = environ
+        self._version = version
+        self._kinds: dict[bytes, tuple[Request, Environ]] = {}
+
+    def match(self, head: bytes, lines: dict[Hashable, KnownLine]) -> tuple[Request, Environ] | None:
+        """The request of a head that differs in the values alone, which are plain; else None.
+
+        `lines` are the request lines that are known.
+        """
+        before, _, rest = head.partition(self._mark)
+        kind = self._kinds.get(before) or self._kind(before, head, lines)
+        if kind is None:
+            return None
+        environ = kind[1].copy()
+        for prefix, key, room in self._gaps:
+            octets, _, rest = rest.partition(b"\r\n")
+            if len(octets) > room or not octets.startswith(prefix):
+                return None
+            value = octets[len(prefix) :].decode("latin-1")
+            if not value.isprintable():
+                return None  # a tab may be, a line end may not: the plain way knows
+            environ[key] = value.strip(" ")
+        return (kind[0].with_head(head), environ) if rest == self._end else None
+
+    def _kind(
+        self, before: bytes, head: bytes, lines: dict[Hashable, KnownLine]
+    ) -> tuple[Request, Environ] | None:
+        """What requests that start so are like, to be copied."""
+        text, _, start = before.partition(b"\r\n")
+        known = lines.get(text)
+        if known is None or start != self._start or known[0].version is not self._version:
+            return None
+        line, said = known
+        request = Request(line, self._fields, head)
+        if self._unlogged:
+            request.model = request
+        if len(self._kinds) >= STEM_LINES:
+            self._kinds.clear()
+        kind = self._kinds[before] = request, {**self._environ, **said}
+        return kind
 
 
 class Heads:
@@ -122,13 +228,15 @@ class Heads:
         Raises BadRequest.
         """
         request = self.plain.known.get(head) or self._with_input.known.get(head)
-        request = request or self.plain.recall(head) or self._with_input.recall(head)
         if request is not None:
             return request, request.environ.copy(), False
-        at = head.find(b"\r\n")
-        line = self._lines.known.get(head[:at])
-        found = self._by_stem(head, at + 2, line) if line is not None and self._stems else None
-        request, environ = found or self._parse(head, line)
+        found = self._by_stem(head) if self._stems else None
+        if found is None:
+            request = self.plain.recall(head) or self._with_input.recall(head)
+            if request is not None:
+                return request, request.environ.copy(), False
+            found = self._parse(head)
+        request, environ = found
         kept = may_keep and len(head) < HEAD_SIZE and self._keep_again(head, request, environ)
         return request, environ, kept
 
@@ -142,22 +250,22 @@ class Heads:
         memory.keep(head, request, 4 * len(head) + 2048)
         return True
 
-    def _parse(self, head: bytes, known: KnownLine | None) -> tuple[Request, Environ]:
+    def _parse(self, head: bytes) -> tuple[Request, Environ]:
         """The plain way."""
         text, lines = http.split_head(head, self._limits)
-        line, said = known or self._request_line(text)
-        fields = http.parse_fields(lines, line.version, self._limits)
-        environ = field_environ(self._base, fields.lines)
+        line, said = self._request_line(text)
+        parsed, fields = http.parse_fields(lines, line.version, self._limits)
+        environ = field_environ(self._base, parsed)
         if self._luck > 0:
-            self._learn(lines, fields, line.version)
+            self._learn(lines, parsed, fields, line.version)
         else:
             self._luck = self._luck + 1 or STEM_TRIES
         environ.update(said)
-        return Request(line, fields), environ
+        return Request(line, fields, head, parsed), environ
 
     def _request_line(self, text: str) -> KnownLine:
         octets = text.encode("latin-1")
-        known = self._lines.recall(octets)
+        known = self._lines.known.get(octets) or self._lines.recall(octets)
         if known is None:
             line = http.parse_request_line(text)
             known = line, line_environ(line)
@@ -167,72 +275,55 @@ class Heads:
 
     # Stems
 
-    def _by_stem(self, head: bytes, at: int, known: KnownLine) -> tuple[Request, Environ] | None:
-        """The request if its field block, from `at`, is a stem and some harmless lines; else None."""
-        line, said = known
-        for stem in self._stems:
-            gap_at, gap_end = at + len(stem.start), len(head) - len(stem.end)
-            if (
-                gap_at <= gap_end  # start and end may be alike enough to overlap
-                and head.startswith(stem.start, at)
-                and head.endswith(stem.end)
-                and stem.version is line.version
-            ):
-                found = self._grown(stem, head[gap_at:gap_end], len(head))
+    def _by_stem(self, head: bytes) -> tuple[Request, Environ] | None:
+        """The request if its field block is a stem's but for the values that differ; else None."""
+        if len(head) <= self._limits.head:
+            for stem in self._stems:
+                found = stem.match(head, self._lines.known)
                 if found is not None:
-                    fields, environ = found
-                    environ.update(said)
-                    return Request(line, fields), environ
+                    return found
         return None
 
-    def _grown(self, stem: _Stem, gap: bytes, size: int) -> tuple[Fields, Environ] | None:
-        """A stem and the lines in its gap; None if they are not plainly independent of each other."""
-        limits = self._limits
-        lines = gap.decode("latin-1").split("\r\n")
-        if lines.pop() or size > limits.head or len(lines) > 2 * STEM_GAP:
-            return None
-        environ = stem.environ.copy()
-        between: list[FieldLine] = []
-        for text in lines:
-            field = http.parse_field_line(text, limits.field_size)
-            key = environ_key(field[0])
-            if field[2] or key in environ:
-                return None  # it speaks of framing, or is to be joined: the plain way knows how
-            if key:
-                environ[key] = field[1]
-            between.append(field)
-        if len(stem.before) + len(between) + len(stem.after) > limits.fields:
-            return None
-        fields = stem.fields.with_lines([*stem.before, *between, *stem.after])
-        return fields, environ
-
-    def _learn(self, lines: list[str], fields: Fields, version: tuple[int, int]) -> None:
+    def _learn(
+        self, lines: list[str], parsed: list[FieldLine], fields: Fields, version: tuple[int, int]
+    ) -> None:
         """Finds what this head has in common with the one before it."""
         last, self._last = self._last, lines
-        if last is None:
-            return
-        shortest = min(len(lines), len(last))
-        start = 0
-        while start < shortest and lines[start] == last[start]:
-            start += 1
-        end = 0
-        while end < shortest - start and lines[-1 - end] == last[-1 - end]:
-            end += 1
-        gap = len(lines) - start - end
-        parsed = fields.lines
-        between = parsed[start : start + gap]
-        if gap > STEM_GAP or start + end < 2 or any(field[2] for field in between):
+        stem = self._common_to(last, lines, parsed, fields, version) if last is not None else None
+        if stem is not None:
+            self._stems = [stem, *self._stems[: STEMS_KEPT - 1]]
+            self._luck = STEM_TRIES
+        elif last is not None:
             self._luck = self._luck - 1 or -STEM_REST
-            return
-        self._luck = STEM_TRIES
-        before, after = parsed[:start], parsed[start + gap :]
-        stem = _Stem(
-            start="".join(f"{line}\r\n" for line in lines[:start]).encode("latin-1"),
-            end="".join(f"{line}\r\n" for line in [*lines[start + gap :], ""]).encode("latin-1"),
-            before=before,
-            after=after,
-            fields=fields,
-            environ=field_environ(self._base, [*before, *after]),
-            version=version,
-        )
-        self._stems = [stem, *self._stems[: STEMS_KEPT - 1]]
+
+    def _common_to(
+        self,
+        last: list[str],
+        lines: list[str],
+        parsed: list[FieldLine],
+        fields: Fields,
+        version: tuple[int, int],
+    ) -> _Stem | None:
+        """The stem of two heads, unless what differs is more than a few harmless lines of the same names."""
+        count = len(lines)
+        if len(last) != count:
+            return None
+        start = 0
+        while start < count and lines[start] == last[start]:
+            start += 1
+        end = count
+        while end > start and lines[end - 1] == last[end - 1]:
+            end -= 1
+        names = [name for name, _, _ in parsed[start:end]]
+        others = [*parsed[:start], *parsed[end:]]
+        if not 0 < len(names) <= STEM_GAP or len(others) < 2:
+            return None
+        if names != [line.partition(":")[0] for line in last[start:end]]:
+            return None
+        environ = field_environ(self._base, others)
+        for name, _, spoken in parsed[start:end]:
+            key = environ_key(name)
+            if spoken or not key or key in environ:
+                return None  # it speaks of framing, or is to be left out or joined: the plain way knows how
+            environ[key] = ""
+        return _Stem(lines[:start], names, lines[end:], fields, environ, version, self._limits.field_size)

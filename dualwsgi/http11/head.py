@@ -93,32 +93,21 @@ class RequestLine:
 
 
 class Fields:
-    """The field block of a request (RFC 9112 section 5), and what it says about the message.
+    """What the field block of a request says about the message (RFC 9112 section 6).
 
-    `lines` are (name as received, value without surrounding whitespace, ...), in order.  `length` is
-    the Content-Length, None where there is none.  `upgrade` is the value of Upgrade if the
-    Connection field names it.  Not changed once made.
+    `length` is the Content-Length, None where there is none.  `upgrade` is the value of Upgrade if
+    the Connection field names it.  Not changed once made.
     """
 
-    __slots__ = ("chunked", "expect_continue", "host", "keep_alive", "length", "lines", "upgrade")
+    __slots__ = ("chunked", "expect_continue", "host", "keep_alive", "length", "upgrade")
 
-    def __init__(self, lines: list[FieldLine], host: str | None, keep_alive: bool) -> None:
-        self.lines = lines
+    def __init__(self, host: str | None, keep_alive: bool) -> None:
         self.host = host
         self.keep_alive = keep_alive
         self.length: int | None = None
         self.chunked = False
         self.expect_continue = False
         self.upgrade: str | None = None
-
-    def with_lines(self, lines: list[FieldLine]) -> Fields:
-        """The same with other lines, which must not be among those that are spoken of here."""
-        other = Fields(lines, self.host, self.keep_alive)
-        other.length = self.length
-        other.chunked = self.chunked
-        other.expect_continue = self.expect_continue
-        other.upgrade = self.upgrade
-        return other
 
 
 # Where a head starts and ends -------------------------------------------------------------------
@@ -325,8 +314,10 @@ def parse_field_line(line: str, field_size: int) -> FieldLine:
     return field
 
 
-def parse_fields(lines: list[str], version: tuple[int, int], limits: Limits) -> Fields:
-    """The field lines of a request of this version, and the framing they ask for."""
+def parse_fields(
+    lines: list[str], version: tuple[int, int], limits: Limits
+) -> tuple[list[FieldLine], Fields]:
+    """The field lines of a request of this version, in order, and what they say about it."""
     if len(lines) > limits.fields:
         raise BadRequest(431, "too many header fields")
     field_size = limits.field_size
@@ -341,7 +332,12 @@ def parse_fields(lines: list[str], version: tuple[int, int], limits: Limits) -> 
         if kind:
             spoken[kind] = field[1] if kind not in spoken else _joined(kind, spoken[kind], field[1])
         fields.append(field)
-    return _judge(fields, spoken, version, limits)
+    return fields, _judge(spoken, version, limits)
+
+
+def field_lines_again(head: bytes) -> list[FieldLine]:
+    """The field lines of a whole head that has been found good."""
+    return [parse_field_line(line, len(line)) for line in head.decode("latin-1").split("\r\n")[1:-2]]
 
 
 def _joined(kind: str, first: str, second: str) -> str:
@@ -351,9 +347,7 @@ def _joined(kind: str, first: str, second: str) -> str:
     return f"{first}, {second}"
 
 
-def _judge(
-    lines: list[FieldLine], spoken: dict[str, str], version: tuple[int, int], limits: Limits
-) -> Fields:
+def _judge(spoken: dict[str, str], version: tuple[int, int], limits: Limits) -> Fields:
     """What the fields that speak of the message say together."""
     host = spoken.get("host")
     if host is None:
@@ -361,7 +355,7 @@ def _judge(
             raise BadRequest(400, "no Host field")
     elif not grammar.HOST.fullmatch(host):
         raise BadRequest(400, "malformed Host field")
-    fields = Fields(lines, host, version >= HTTP_11)
+    fields = Fields(host, version >= HTTP_11)
     if len(spoken) == 1 and host is not None:
         return fields  # most requests without a body speak of Host alone
     if "content-length" in spoken:

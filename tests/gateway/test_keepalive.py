@@ -239,7 +239,7 @@ def test_an_idle_connection_keeps_neither_environ_nor_head(
         kept = [
             each
             for each in gc.get_objects()
-            if type(each) is Request and any(secret in line[1] for line in each.fields.lines)
+            if type(each) is Request and any(secret in line[1] for line in each.lines)
         ]
         return not kept and markers[0]() is None
 
@@ -296,4 +296,4 @@ def test_a_crowd_that_keeps_its_connections_loses_none(serve: Serve) -> None:
     with ThreadPoolExecutor(20) as pool:
         assert sorted(pool.map(ask, range(50))) == list(range(50))
     assert served.counter("connections") == 50
-    assert served.counter("requests") == 1000
+    eventually(lambda: served.counter("requests") == 1000)  # the last is counted a moment after it is out

@@ -30,13 +30,13 @@ def test_each_is_refused_unless_it_is_named(name: str, version: tuple[int, int],
 
 def test_expect_in_http_10_is_ignored_unless_it_is_named() -> None:
     lines = ["Host: x", "Expect: 100-continue", "Content-Length: 3"]
-    assert not parse_fields(lines, HTTP_10, Limits()).expect_continue
-    assert parse_fields(lines, HTTP_10, Limits(tolerance=Tolerance(http_10_expect=True))).expect_continue
+    assert not parse_fields(lines, HTTP_10, Limits())[1].expect_continue
+    assert parse_fields(lines, HTTP_10, Limits(tolerance=Tolerance(http_10_expect=True)))[1].expect_continue
 
 
 def test_where_both_lengths_pass_the_chunks_count_and_nothing_follows() -> None:
     lines = ["Host: x", "Transfer-Encoding: chunked", "Content-Length: 3", "Connection: keep-alive"]
-    found = parse_fields(lines, HTTP_11, Limits(tolerance=Tolerance(chunked_with_length=True)))
+    _, found = parse_fields(lines, HTTP_11, Limits(tolerance=Tolerance(chunked_with_length=True)))
     assert (found.chunked, found.length, found.keep_alive) == (True, None, False)
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from dualwsgi.errors import BadRequest
 from dualwsgi.http11.body import Body, ChunkedBody, SizedBody
 from dualwsgi.http11.head import (
+    FieldLine,
     Fields,
     Limits,
     RequestLine,
@@ -78,7 +79,7 @@ class Reader:
         self._buffer = bytearray()
         self._scanned = 0
         self._skipped = 0
-        self._head: tuple[RequestLine, Fields] | None = None
+        self._head: tuple[RequestLine, list[FieldLine], Fields] | None = None
         self._body: Body | None = None
         self._content: list[bytes] = []
         self.over = False
@@ -104,10 +105,10 @@ class Reader:
             return False
         text, lines = split_head(bytes(self._buffer[:end]), self.limits)
         line = parse_request_line(text)
-        self._head = line, parse_fields(lines, line.version, self.limits)
+        self._head = line, *parse_fields(lines, line.version, self.limits)
         del self._buffer[:end]
         self._scanned = self._skipped = 0
-        fields = self._head[1]
+        fields = self._head[2]
         self._body = ChunkedBody(self.limits) if fields.chunked else SizedBody(fields.length or 0)
         self._content = []
         return self._feed_body()
@@ -126,12 +127,12 @@ class Reader:
 
     def _finish(self) -> None:
         assert self._head is not None
-        line, fields = self._head
+        line, lines, fields = self._head
         trailers = tuple(self._body.trailers) if isinstance(self._body, ChunkedBody) else ()
         self.messages.append(
             Message(
                 *(line.method, line.target, line.version, line.path, line.query, line.authority),
-                tuple((name, value) for name, value, *_ in fields.lines),
+                tuple((name, value) for name, value, *_ in lines),
                 *(fields.host, fields.keep_alive, fields.chunked, fields.length),
                 *(fields.expect_continue, fields.upgrade, b"".join(self._content), trailers),
             )

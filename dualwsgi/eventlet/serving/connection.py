@@ -127,7 +127,7 @@ class AnnexeConnection(Connection):
     @property
     def asked_to_keep_alive(self) -> bool:
         """Whether the client has said just that, which is echoed to it."""
-        for name, value, kind in self.request.fields.lines:
+        for name, value, kind in self.request.lines:
             if kind == "connection" and name:
                 return value.lower() == "keep-alive"
         return False

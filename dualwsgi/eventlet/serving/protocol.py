@@ -220,7 +220,7 @@ class HttpProtocol(http.server.BaseHTTPRequestHandler):
         self.request_version = "HTTP/1.1" if line.version >= http11.HTTP_11 else "HTTP/1.0"
         self.requestline = self.raw_requestline.decode("latin-1").rstrip("\r\n")
         headers = self.MessageClass()
-        for name, value, _ in request.fields.lines:
+        for name, value, _ in request.lines:
             headers.set_raw(name, value)
         self.headers = headers
         return True
@@ -250,7 +250,8 @@ class HttpProtocol(http.server.BaseHTTPRequestHandler):
         limits = self.server.limits_for(self)
         text, lines = http11.split_head(head, limits)
         line = http11.parse_request_line(text)
-        return Request(line, http11.parse_fields(lines, line.version, limits))
+        parsed, fields = http11.parse_fields(lines, line.version, limits)
+        return Request(line, fields, head, parsed)
 
     def _parse_again(self) -> Request:
         """A request that a subclass has parsed, by the house's parser."""
@@ -267,7 +268,7 @@ class HttpProtocol(http.server.BaseHTTPRequestHandler):
     def get_environ(self) -> Environ:
         """The environ of the present request."""
         assert self._parsed is not None
-        line, fields = self._parsed.line, self._parsed.fields
+        line, lines = self._parsed.line, self._parsed.lines
         environ: Environ = self.server.get_environ()
         path, mark, query = self.path.partition("?")
         environ.update(self._peer)
@@ -280,8 +281,8 @@ class HttpProtocol(http.server.BaseHTTPRequestHandler):
         environ["SERVER_PROTOCOL"] = "HTTP/1.0"  # what eventlet says of every request
         environ["GATEWAY_INTERFACE"] = "CGI/1.1"
         environ["CONTENT_TYPE"] = self.headers.get("content-type") or self.headers.get_content_type()
-        environ["headers_raw"] = tuple((name, value) for name, value, _ in fields.lines)
-        for name, value, _ in fields.lines:
+        environ["headers_raw"] = tuple((name, value) for name, value, _ in lines)
+        for name, value, _ in lines:
             key = environ_key(name)
             if key == "CONTENT_LENGTH":
                 environ[key] = value

@@ -73,7 +73,7 @@ class AccessLog:
         if request is None:
             said = ('"-" ', ' "-" "-"\n')
         else:
-            said = request.logged or self._say(request)
+            said = request.logged or self._say(request.model or request)
         now = time.time()
         if int(now) != self._second:
             self._turn_second(int(now))
@@ -85,8 +85,10 @@ class AccessLog:
             self.flush()
 
     def _say(self, request: Request) -> tuple[str, str]:
+        if request.logged is not None:
+            return request.logged
         line = request.line
-        named = {name.lower(): value for name, value, _ in request.fields.lines}
+        named = {name.lower(): value for name, value, _ in request.lines}
         referer, agent = escaped(named.get("referer", "-")), escaped(named.get("user-agent", "-"))
         version = "HTTP/1.1" if line.version >= HTTP_11 else "HTTP/1.0"
         said = (f'"{line.method} {escaped(line.target)} {version}" ', f' "{referer}" "{agent}"\n')

@@ -84,7 +84,7 @@ def _of_request(name: str) -> Getter:
     def get(ended: Ended) -> str:
         if ended.request is None:
             return "-"
-        return next((value for key, value, _ in ended.request.fields.lines if key.lower() == wanted), "-")
+        return next((value for key, value, _ in ended.request.lines if key.lower() == wanted), "-")
 
     return get
 
