@@ -98,6 +98,22 @@ for line, status in [
     (b"Transfer-Encoding\n: chunked", 400),
     (b"Transfer-Encoding:\r\n chunked", 400),
     (b"Transfer-Encoding: chunked\r\n , identity", 400),
+    (b"Transfer-Encoding:\r\nTransfer-Encoding: chunked", 400),
+    (b"Transfer-Encoding: chunked\r\nTransfer-Encoding: cow", 400),
+    (b"Transfer-Encoding: cow\r\nTransfer-Encoding: chunked", 501),
+    (b"Transfer-Encoding: chunked\r", 400),
+    (b"Transfer-Encoding: chunked:", 400),
+    (b"Transfer-Encoding: =chunked", 400),
+    (b"Transfer-Encoding: chunked\xa0", 400),
+    (b"Transfer-Encoding: 'chunked'", 400),
+    (b"Transfer-Encoding=chunked", 400),
+    (b"Transfer-Encoding; chunked", 400),
+    (b"Transfer-Encoding\r\n: chunked", 400),
+    (b"Transfer-Encoding\0: chunked", 400),
+    (b"\0Transfer-Encoding: chunked", 400),
+    (b"Transfer Encoding: chunked", 400),
+    (b'"Transfer-Encoding": chunked', 400),
+    (b"X: y\r\n Transfer-Encoding: chunked", 400),
 ]:
     talk(f"a body by {line!r}", post(line, body=LAST), status)
     talk(f"a length, and {line!r}", post(b"Content-Length: 5", line, body=LAST + SMUGGLED), 400)
@@ -128,11 +144,44 @@ for value, status in [
     (b"9" * 18, 413),
     (b"1" * 19, 413),
     (b"25000000000", 413),
+    (b"18446744073709551621", 413),  # 2**64 + 5
+    (b"9" * 4000, 413),
+    (b"5,", 400),
+    (b",5", 400),
+    (b",", 400),
+    (b"5, 6", 400),
+    (b'"5"', 400),
+    (b"5;q=1", 400),
+    (b"-0", 400),
+    (b"0 5", 400),
+    (b"5\xa0", 400),
+    (b"\xd9\xa5", 400),
+    (b"\x1c5", 400),
+    (b"5\0", 400),
+    (b"inf", 400),
 ]:
     talk(f"Content-Length: {value!r}", post(b"Content-Length: " + value, body=b"hello"), status)
 talk("two lengths", post(b"Content-Length: 5", b"Content-Length: 6", body=b"hello"), 400)
+for first, second in [(b"0", b"5"), (b"5", b""), (b"", b"5"), (b"5", b"05")]:
+    talk(
+        f"lengths {first!r} and {second!r}",
+        post(b"Content-Length: " + first, b"Content-Length: " + second, body=b"hello"),
+        400,
+    )
+for line in [
+    b"Content-Length : 5",
+    b" Content-Length: 5",
+    b"Content-Length:\r\n 5",
+    b"Content-Length\r\n: 5",
+    b"Content-Length\0: 5",
+    b"Content Length: 5",
+    b"X: y\nContent-Length: 5",
+    b"X: y\rContent-Length: 5",
+]:
+    talk(f"a length by {line!r}", post(line, body=b"hello"), 400)
 talk("two equal lengths", post(b"content-length: 5", b"CONTENT-LENGTH: 5", body=b"hello"), 400)
 talk("HTTP/1.0 and chunks", post(CHUNKED, body=LAST, version=b"1.0"), 400)
+talk("HTTP/1.0 and identity", post(b"Transfer-Encoding: identity", version=b"1.0"), 400)
 
 # Bodies, read and unread -------------------------------------------------------------------------
 
@@ -186,6 +235,10 @@ for name, body, status in [
     ("an extension with CR", b"5;a\rb\r\nhello\r\n0\r\n\r\n", 400),
     ("an extension with a quoted LF", b'5;a="\n"\r\nhello\r\n0\r\n\r\n', 400),
     ("an extension with a control", b"5;a=\x01\r\nhello\r\n0\r\n\r\n", 400),
+    ("an extension with two semicolons", b"5;;a\r\nhello\r\n0\r\n\r\n", 400),
+    ("an extension that is no token", b"5;(a)\r\nhello\r\n0\r\n\r\n", 400),
+    ("an extension outside ASCII", b"5;\xe9\r\nhello\r\n0\r\n\r\n", 400),
+    ("an extension that goes on after its quote", b'5;a="b"c\r\nhello\r\n0\r\n\r\n', 400),
     ("an extension that is too long", b"5;" + b"a" * 24_000 + b"\r\nhello\r\n0\r\n\r\n", 400),
     ("a space after the size", b"5 \r\nhello\r\n0\r\n\r\n", 400),
     ("a tab after the size", b"5\t\r\nhello\r\n0\r\n\r\n", 400),
@@ -195,16 +248,26 @@ for name, body, status in [
     ("minus", b"-5\r\nhello\r\n0\r\n\r\n", 400),
     ("minus zero", b"5\r\nhello\r\n-0\r\n\r\n", 400),
     ("an underscore", b"0_5\r\nhello\r\n0\r\n\r\n", 400),
+    ("a comma", b"5,\r\nhello\r\n0\r\n\r\n", 400),
+    ("a quoted size", b'"5"\r\nhello\r\n0\r\n\r\n', 400),
+    ("NUL after the size", b"5\0\r\nhello\r\n0\r\n\r\n", 400),
+    ("h", b"5h\r\nhello\r\n0\r\n\r\n", 400),
     ("no size", b"\r\nhello\r\n0\r\n\r\n", 400),
     ("no hexadecimal", b"g\r\nhello\r\n0\r\n\r\n", 400),
     ("a digit of another script", b"\xb2\r\nhe\r\n0\r\n\r\n", 400),
     ("LF after the size", b"5\nhello\r\n0\r\n\r\n", 400),
     ("CR after the size", b"5\rhello\r\n0\r\n\r\n", 400),
+    ("LF CR after the size", b"5\n\rhello\r\n0\r\n\r\n", 400),
+    ("two CR after the size", b"5\r\r\nhello\r\n0\r\n\r\n", 400),
+    ("two CR after the data", b"5\r\nhello\r\r\n0\r\n\r\n", 400),
+    ("LF everywhere", b"5\nhello\n0\n\n", 400),
     ("LF after the data", b"5\r\nhello\n0\r\n\r\n", 400),
     ("CR after the data", b"5\r\nhello\r0\r\n\r\n", 400),
     ("nothing after the data", b"5\r\nhello0\r\n\r\n", 400),
     ("data that is too long", b"5\r\nhelloo\r\n0\r\n\r\n", 400),
     ("a size beyond all bounds", b"ffffffffffffffff\r\n", 413),
+    ("a size of 2**63", b"8000000000000000\r\n", 413),
+    ("a size of 2**64 + 5", b"10000000000000005\r\nhello\r\n0\r\n\r\n", 400),
     ("LF at the end", b"0\n\n", 400),
     ("LF for the last line", b"0\r\n\n", 400),
     ("a trailer", b"0\r\nA: b\r\n\r\n", 200),
@@ -256,7 +319,12 @@ for target, status in [
     (b"ftp://b/", 400),
     (b"javascript:alert", 400),
     (b"b:80", 400),
+    (b"mailto:b", 400),
+    (b"http://:80/", 400),
+    (b"http://b\x01/", 400),
+    (b"/b c", 400),
     (b"*", 400),
+    (b"**", 400),
     (b"/#f", 400),
     (b"\\", 400),
     (b"?x", 400),
@@ -274,6 +342,9 @@ for target, status in [
 ]:
     talk(f"target {target[:30]!r} ({len(target)})", ask(target=target), status)
 talk("OPTIONS *", ask(target=b"*", method=b"OPTIONS"), 200)
+talk("OPTIONS, absolute", ask(target=b"http://b", method=b"OPTIONS"), 200)
+for target in (b"/", b"*", b"a", b"a:", b"a:0", b"a:x", b"a:65536", b":80", b"a:80/", b"http://a:80/"):
+    talk(f"CONNECT {target!r}", ask(target=target, method=b"CONNECT"), 400)
 talk("no Host", ask(host=b""), 400)
 talk("no Host, absolute", ask(target=b"http://b/", host=b""), 400)  # RFC 9112 section 3.2
 talk("no Host, HTTP/1.0", ask(target=b"http://b/", host=b"", version=b"1.0"), 200, end=CLOSED)
@@ -293,6 +364,13 @@ for version, status in [
     (b"HTTP/1.01", 400),
     (b"HTTP/01.1", 400),
     (b"HTTP/-1.1", 400),
+    (b"HTTP/+1.1", 400),
+    (b"HTTP/1.10", 400),
+    (b"HTTP/1.1.1", 400),
+    (b"HTTP/1,1", 400),
+    (b"HTTP/\xb2.1", 400),
+    (b"HTTPS/1.1", 400),
+    (b"RTSP/1.0", 400),
     (b"HTTP/ 1.1", 400),
     (b"HTTP /1.1", 400),
     (b"http/1.1", 400),
@@ -330,6 +408,18 @@ talk("9 empty lines before", b"\r\n" * 9 + NEXT, 400)
 talk("nothing but empty lines", b"\r\n" * 20, 400)
 talk("a few empty lines", NEXT + b"\r\n\r", 200, end=WAITS)
 talk("empty lines between", NEXT + b"\r\n" + NEXT + b"\r\n\r\n" + NEXT, 200, 200, 200)
+for name, octets in [
+    ("LF for every line end", b"GET / HTTP/1.1\nHost: a\n\n"),
+    ("LF for the first line end", b"GET / HTTP/1.1\nHost: a\r\n\r\n"),
+    ("LF for the second", b"GET / HTTP/1.1\r\nHost: a\n\r\n"),
+    ("LF for the last", b"GET / HTTP/1.1\r\nHost: a\r\n\n"),
+    ("CR for every line end", b"GET / HTTP/1.1\rHost: a\r\r"),
+    ("two CR", b"GET / HTTP/1.1\r\r\nHost: a\r\n\r\n"),
+    ("two CR for the last", b"GET / HTTP/1.1\r\nHost: a\r\n\r\r\n"),
+    ("NUL between requests", NEXT + b"\0" + SMUGGLED),
+    ("a space between requests", NEXT + b" " + SMUGGLED),
+]:
+    talk(name, octets, *([200] if octets.startswith(NEXT) else []), 400)
 talk("an LF before", b"\n" + NEXT, 400)
 talk("a CR before", b"\r" + NEXT, 400)
 talk("half an empty line more", b"\r\n\r" + NEXT, 400)
@@ -398,6 +488,7 @@ for line, status in [
     (b"X: \xe2\x82\xac", 200),
     (b"X: a\tb", 200),
     (b"X: \x85", 200),
+    (b"X: \xa0y\xa0", 200),
     (b"X:: y", 200),
     (b"X_Y: y", 200),
     (b"!#$%&'*+-.^`|~: y", 200),
@@ -418,6 +509,19 @@ for line, status in [
     (b"X: \0", 400),
     (b"X: \x07", 400),
     (b"X: \x1b[2J", 400),
+    (b"X: a\x0bb", 400),
+    (b"X: a\x0cb", 400),
+    (b"X: a\x1cb", 400),
+    (b"X: y\r\n\x85z", 400),
+    (b"\xef\xbb\xbfX: y", 400),
+    (b"X,Y: z", 400),
+    (b"X;Y: z", 400),
+    (b"X=Y: z", 400),
+    (b"<X>: y", 400),
+    (b"[X]: y", 400),
+    (b"{X}: y", 400),
+    (b"X?: y", 400),
+    (b"X\\: y", 400),
     (b"X: \x7f", 400),
     (b"X: a\rb", 400),
     (b"X: a\nb: c", 400),
@@ -447,6 +551,9 @@ talk("it waits with an empty body", post(EXPECT, b"Content-Length: 0"), 200)
 talk("it waits in HTTP/1.0", post(EXPECT, ONE, b"Connection: keep-alive", body=b"x", version=b"1.0"), 200)
 talk("it expects nothing", post(b"Expect:", ONE, body=b"x"), 200)
 talk("it expects too much", post(b"Expect: 100-continue, x", ONE, body=b"x"), 417)
+for value in (b"100-continue;q=1", b"100 continue", b'"100-continue"', b"100", b"continue"):
+    talk(f"it expects {value!r}", post(b"Expect: " + value, ONE, body=b"x"), 417)
+talk("it expects in HTTP/1.0", post(b"Expect: x", ONE, body=b"x", version=b"1.0"), 200, end=CLOSED)
 talk("it expects what nobody knows", post(b"Expect: x", ONE, body=b"x"), 417)
 talk("it expects, smuggling", post(b"Expect: x", SIZED_SMUGGLED, body=SMUGGLED), 417)
 
@@ -476,6 +583,9 @@ talk("Proxy-Connection", ask(b"Proxy-Connection: close"), 200)
 talk("Keep-Alive", ask(b"Keep-Alive: timeout=1, max=1"), 200)
 talk("HTTP/1.0", ask(version=b"1.0") + NEXT, 200, end=CLOSED)
 talk("HTTP/1.0, kept alive", ask(b"Connection: Keep-Alive", version=b"1.0") * 3, 200, 200, 200)
+talk("HTTP/1.0, kept alive among others", ask(b"Connection: x, keep-alive", version=b"1.0") * 2, 200, 200)
+talk("HTTP/1.0 with Keep-Alive alone", ask(b"Keep-Alive: 5", version=b"1.0"), 200, end=CLOSED)
+talk("HTTP/1.0 by a proxy", ask(b"Proxy-Connection: keep-alive", version=b"1.0"), 200, end=CLOSED)
 talk("HTTP/1.0, of two minds", ask(b"Connection: Keep-Alive, close", version=b"1.0"), 200, end=CLOSED)
 talk("HTTP/1.0 after HTTP/1.1", NEXT + ask(version=b"1.0") + NEXT, 200, 200, end=CLOSED)
 talk("a pipeline of 25", NEXT * 25, *[200] * 25)
@@ -493,6 +603,13 @@ talk(
 talk("a pipeline that breaks", NEXT * 3 + b"BAD\r\n\r\n" + SMUGGLED, 200, 200, 200, 400)
 talk("HEAD and GET", ask(method=b"HEAD") + NEXT, 200, 200, head=True)
 talk("Upgrade alone", ask(b"Upgrade: websocket") + NEXT, 200, 200)
+talk(
+    "an upgrade and a body",
+    post(b"Upgrade: x", b"Connection: upgrade", SIZED, body=b"hello" + NEXT),
+    200,
+    200,
+)
+talk("an upgrade and the end", ask(b"Upgrade: x", b"Connection: upgrade, close") + NEXT, 200, end=CLOSED)
 talk("an upgrade that is not taken", ask(b"Upgrade: websocket", b"Connection: upgrade") + NEXT, 200, 200)
 talk(
     "an upgrade to HTTP/2",
