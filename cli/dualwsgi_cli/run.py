@@ -17,7 +17,7 @@ from dualwsgi.config import Config, available_cores, read_environ
 from dualwsgi.errors import ConfigError
 from dualwsgi.serve.configfile import find_file, open_file
 from dualwsgi.serve.descriptors import raise_limit
-from dualwsgi.serve.errorlog import set_up_log
+from dualwsgi.serve.errorlog import set_up_log, tell
 from dualwsgi.serve.handdown import hand_down
 from dualwsgi.serve.identity import held_pid_file, settle
 from dualwsgi.serve.loader import ApplicationNotLoaded, load_app
@@ -144,7 +144,7 @@ def check_plan(plan: Plan) -> None:
         from dualwsgi.serve.certificates import Certificates
 
         Certificates(plan.config)
-    print(f"dualwsgi: {plan.target} can be served; settings: {plan.told_by}", file=sys.stderr)
+    tell(f"dualwsgi: {plan.target} can be served; settings: {plan.told_by}")
 
 
 def make_server(plan: Plan) -> Server:
@@ -178,7 +178,7 @@ def run_fleet(plan: Plan, reread: Callable[[], Config]) -> int:
 def announce(target: str, config: Config, addresses: Sequence[str]) -> None:
     """Says that it serves, unless the log is to be quiet."""
     if config.log_level in ("debug", "info"):
-        print(start_line(target, config, addresses), file=sys.stderr, flush=True)
+        tell(start_line(target, config, addresses))
 
 
 def refuse(error: ConfigError) -> NoReturn:
@@ -187,8 +187,8 @@ def refuse(error: ConfigError) -> NoReturn:
         lines = error.detail.splitlines()
         if len(lines) > DETAIL_LINES:
             lines = [f"... {len(lines) - DETAIL_LINES} lines above ...", *lines[-DETAIL_LINES:]]
-        print("\n".join(lines), file=sys.stderr)
-    print(f"dualwsgi: {error}", file=sys.stderr)
+        tell("\n".join(lines))
+    tell(f"dualwsgi: {error}")
     raise typer.Exit(EXIT_USAGE)
 
 

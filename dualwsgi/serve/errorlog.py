@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import logging
+import sys
 from typing import Any
 
 from ..errors import ConfigError
 
-__all__ = ["FLEET_FORM", "set_up_log"]
+__all__ = ["FLEET_FORM", "set_up_log", "tell"]
 
 FLEET_FORM = "%(asctime)s %(levelname)s [%(process)d] %(message)s"
 """Where several processes write to one log."""
+
+
+def tell(text: str) -> None:
+    """A line on standard error, if there is one and somebody reads it.  Never raises: that the reader of
+    the log has died is no reason to stop serving.
+    """
+    if sys.stderr is None:
+        return
+    try:
+        print(text, file=sys.stderr, flush=True)
+    except (OSError, ValueError):
+        pass
 
 
 def set_up_log(

@@ -6,14 +6,19 @@ Reads the system's databases; serves nothing.
 from __future__ import annotations
 
 import os
-import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
+from typing import Final
 
 from ..config import Config
 from ..errors import ConfigError
+from .errorlog import tell
+
+CLOCKS_DIFFER: Final = 2.0
+"""Seconds by which the time of a file and that of a process may be off."""
 
 __all__ = ["Identity", "PidFile", "find_identity", "held_pid_file", "set_title", "settle"]
 
@@ -104,6 +109,8 @@ class PidFile:
     def __init__(self, path: str) -> None:
         self._path = os.path.abspath(path)
         self._own = f"{os.getpid()}\n"
+        if os.path.exists(path) and not os.path.isfile(path):
+            raise ConfigError(f"pidfile: {path} is no file; give another")
         if (other := self._running()) and other != os.getppid():
             raise ConfigError(
                 f"pidfile: {path} says that process {other} runs; stop it, or give another file"
@@ -113,10 +120,11 @@ class PidFile:
         """The living process that the file names, other than this one; 0 if there is none."""
         try:
             with open(self._path, encoding="ascii") as file:
-                pid = int(file.read())
+                written = os.fstat(file.fileno()).st_mtime
+                pid = int(file.read(32))
         except (OSError, ValueError):
             return 0
-        if pid <= 0 or pid == os.getpid():
+        if pid <= 0 or pid == os.getpid() or _began(pid) > written + CLOCKS_DIFFER:
             return 0
         try:
             os.kill(pid, 0)
@@ -134,6 +142,8 @@ class PidFile:
                 file.write(self._own)
             os.replace(scratch, self._path)
         except OSError as error:
+            if os.path.exists(scratch):
+                os.unlink(scratch)
             raise ConfigError(f"pidfile: cannot write {self._path}: {error.strerror}; give another") from None
 
     def remove(self) -> None:
@@ -145,4 +155,18 @@ class PidFile:
                 os.unlink(self._path)
         except (OSError, ValueError) as error:
             if not isinstance(error, FileNotFoundError):
-                print(f"dualwsgi: cannot remove the pid file: {error}", file=sys.stderr)
+                tell(f"dualwsgi: cannot remove the pid file: {error}")
+
+
+def _began(pid: int) -> float:
+    """When a process began, in seconds of the wall clock; 0.0 where the system does not tell.
+
+    One that is younger than the file that names it has got the number of one that is gone: after a
+    restart of a container, numbers are soon the same again.
+    """
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            ticks = int(file.read().rpartition(b") ")[2].split()[19])
+        return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + ticks / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, IndexError, AttributeError):
+        return 0.0

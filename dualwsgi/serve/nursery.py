@@ -36,6 +36,9 @@ logger = logging.getLogger("dualwsgi")
 
 IGNORED: Final = (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
+EXIT_FORK: Final = 71
+"""Of a worker that never was: EX_OSERR of sysexits.h."""
+
 
 def tend(channel: Channel, job: Job, app: WSGIApplication) -> int:
     """Forks workers until the channel ends; returns the exit code, of the nursery or of a worker."""
@@ -61,7 +64,14 @@ def tend(channel: Channel, job: Job, app: WSGIApplication) -> int:
             if word != "fork":
                 continue
             ticket, place, core, slot = text.split()
-            pid = _fork()
+            try:
+                pid = _fork()
+            except OSError as error:
+                # No processes or memory to be had now; the supervisor will ask again.
+                logger.error("cannot fork a worker: %s", error)
+                os.close(descriptor)
+                channel.say("died", f"{ticket} {EXIT_FORK}")
+                continue
             if not pid:
                 signals.close()
                 channel.close()

@@ -28,6 +28,7 @@ from ..gateway.timed import TimedConnection
 from ..seam import Backend, Door, Share, Stream, Turn, View
 from .census import Census
 from .health import Health
+from .hooks import find_hook, request_hooks, start_worker, stop_worker
 from .identity import held_pid_file, settle
 from .listener import Listener, open_listener
 from .signals import SignalQueue
@@ -111,6 +112,9 @@ class Server:
         self.app = app
         self._watched_app = app
         self.config = config
+        self._request_hooks = request_hooks(config)
+        self._started_hook = find_hook(config, "worker_started")
+        self._stopped_hook = find_hook(config, "worker_stopped")
         self._lock = threading.Lock()
         self._listeners: list[Listener] = list(listeners or ())
         self._bound = listeners is not None
@@ -168,6 +172,8 @@ class Server:
                     self._metrics = MetricsServer(self, self.config.metrics_bind)
                 if here or self.config.control_socket != AUTO:
                     self._open_control()
+                if self._started_hook is not None:
+                    start_worker(self._started_hook, self)
             except BaseException:
                 self._backend = None
                 self._release()
@@ -179,7 +185,9 @@ class Server:
         health, config = Health(self), self.config
         paths = {config.livez_path: health.live, config.readyz_path: health.ready}
         checks = {path: check for path, check in paths.items() if path}
-        sites = [Site(self._watched_app, config, self._log, checks) for _ in self._listeners]
+        hooks = self._request_hooks
+        log = hooks.before(self._log) if hooks is not None else self._log
+        sites = [Site(self._watched_app, config, log, checks) for _ in self._listeners]
         self._sites += sites
         return [
             _SiteDoor(listener, site, self._certificates, self._census, self._share)
@@ -218,6 +226,8 @@ class Server:
 
     def _open_log(self) -> None:
         config = self.config
+        if self._request_hooks is not None:
+            self._watched_app = self._request_hooks.wrap(self.app)
         if config.access_log is None and not config.request_id and not config.server_timing:
             return
         from .observe.accesslog import open_journal, open_log  # late: not needed to serve
@@ -225,7 +235,7 @@ class Server:
         journal = open_journal(config)
         self._log = open_log(config, journal)
         if journal is not None:
-            self._watched_app = journal.wrap(self.app)
+            self._watched_app = journal.wrap(self._watched_app)
 
     def _open_control(self) -> None:
         """Lets others watch, if they may: in a program that is more than this server, only if it says so."""
@@ -307,6 +317,8 @@ class Server:
             if not finished:
                 logger.warning("stopping with requests still running: the grace time is over")
             backend.close()
+            if self._stopped_hook is not None:
+                stop_worker(self._stopped_hook, self)
             self._release()
             self._stopped = True
             return finished

@@ -32,7 +32,7 @@ from typing import Any, Final
 from ..config import parse_bind
 from ..errors import ConfigError
 from .channel import Channel
-from .errorlog import FLEET_FORM, set_up_log
+from .errorlog import FLEET_FORM, set_up_log, tell
 from .handdown import hand_down
 from .job import EXIT_LOAD, Job
 from .listener import adopt_listener
@@ -89,7 +89,7 @@ def load(channel: Channel, job: Job) -> WSGIApplication | None:
         set_up_log(job.config.log_level, FLEET_FORM, config_file=job.config.log_config)
     except ConfigError as error:
         if isinstance(error, ApplicationNotLoaded):
-            print(error.detail, end="", file=sys.stderr)
+            tell(error.detail.rstrip("\n"))
         channel.say("failed", error)
         return None
     channel.say("loaded")
@@ -102,7 +102,7 @@ def work(channel: Channel, job: Job, app: WSGIApplication) -> int:
         try:
             os.sched_setaffinity(0, {job.core})
         except OSError as error:
-            print(f"dualwsgi: cannot stay on core {job.core}: {error.strerror}", file=sys.stderr)
+            tell(f"dualwsgi: cannot stay on core {job.core}: {error.strerror}")
     try:
         worker = Worker(channel, job, app)
     except ConfigError as error:

@@ -35,7 +35,8 @@ def free_ports(count: int) -> list[int]:
             socket.create_server(("127.0.0.1", port + HEALTH)).close()
         except (OSError, OverflowError):
             continue
-        ports.append(port)
+        if port not in ports:  # the system may give the same one again
+            ports.append(port)
     return ports
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _socket
+import contextlib
 import os
 import re
 import select
@@ -23,6 +24,7 @@ import dualwsgi
 from dualwsgi.config import Config, knobs
 from dualwsgi.errors import ConfigError
 from dualwsgi.serve.channel import Channel, pair
+from dualwsgi.serve.errorlog import tell
 from dualwsgi.serve.identity import Identity, PidFile, find_identity
 from dualwsgi.serve.job import Job
 from dualwsgi.serve.process import Process, spawn, why_it_died
@@ -143,6 +145,36 @@ def test_a_pid_file_is_this_processs_alone(tmp_path: Path) -> None:
     file.write()
     file.remove()
     assert not path.exists()
+
+
+def test_a_pid_file_that_is_older_than_the_process_it_names_is_left_over(tmp_path: Path) -> None:
+    path = tmp_path / "pid"
+    other = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    try:
+        path.write_text(f"{other.pid}\n")
+        with pytest.raises(ConfigError, match=f"process {other.pid} runs"):
+            PidFile(str(path))
+        os.utime(path, (1, 1))  # numbers are given anew, after a restart of a container above all
+        PidFile(str(path)).write()
+        assert path.read_text() == f"{os.getpid()}\n"
+    finally:
+        other.communicate(b"\n")
+
+
+def test_a_pid_file_that_is_no_file_is_refused() -> None:
+    with pytest.raises(ConfigError, match="pidfile: /dev/zero is no file; give another"):
+        PidFile("/dev/zero")
+
+
+def test_a_line_for_nobody_hurts_nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    for stream in (open(writer, "w"), None):
+        monkeypatch.setattr(sys, "stderr", stream)
+        tell("is anybody there?")
+        if stream is not None:
+            with contextlib.suppress(OSError):
+                stream.close()
 
 
 # Words

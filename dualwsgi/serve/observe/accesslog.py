@@ -30,6 +30,11 @@ __all__ = ["AccessLog", "FormattedLog", "Skip", "open_journal", "open_log"]
 
 LINES_HELD: Final = 512
 
+COMPLAINT_INTERVAL: Final = 60.0
+"""Seconds between two reports that the log cannot be written."""
+
+NEWLINE: Final = 10
+
 SYSLOG: Final = "syslog:"
 SYSLOG_PRIORITY: Final = 16 * 8 + 6
 """local0.info (RFC 5424 section 6.2.1)."""
@@ -50,6 +55,9 @@ class AccessLog:
         self._second = 0
         self._stamp = ""
         self._stale = False
+        self._torn = False  # the last line in the file has no end
+        self._dropped = 0  # lines, since it was last written
+        self._next_complaint = 0.0
 
     def _open(self) -> int:
         if self._syslog:
@@ -115,12 +123,33 @@ class AccessLog:
             try:
                 if self._syslog:
                     self._send(held)
-                    return
-                octets = memoryview("".join(held).encode("latin-1", "backslashreplace"))
-                while octets and self._fd >= 0:
-                    octets = octets[write(self._fd, octets) :]
+                else:
+                    self._write(held)
             except OSError as error:
-                logger.error("cannot write the access log: %s", error.strerror)
+                self._drop(count, error)
+            else:
+                if self._dropped:
+                    logger.error("the access log is written again; %d lines are missing", self._dropped)
+                    self._dropped = 0
+
+    def _write(self, lines: list[str]) -> None:
+        octets = memoryview("".join(lines).encode("latin-1", "backslashreplace"))
+        if self._torn:
+            octets = memoryview(b"\n" + octets)
+        while octets and self._fd >= 0:
+            count = write(self._fd, octets)
+            self._torn = octets[count - 1] != NEWLINE  # until the rest of that line is out, too
+            octets = octets[count:]
+
+    def _drop(self, count: int, error: OSError) -> None:
+        """Reports lines that could not be written, once in a while: a full disk stays full for long."""
+        self._dropped += count
+        now = time.monotonic()
+        if now >= self._next_complaint:
+            self._next_complaint = now + COMPLAINT_INTERVAL
+            logger.error(
+                "cannot write the access log (lines dropped so far: %d): %s", self._dropped, error.strerror
+            )
 
     def _send(self, lines: list[str]) -> None:
         """A datagram a line (RFC 5424).  Where the daemon does not keep up, lines are dropped."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
 import socket
 from collections.abc import Callable, Iterator
@@ -14,6 +16,8 @@ from serving import App, Gate, Kit, Served, answering
 from wire import PATIENCE, Client, eventually, request
 
 from dualwsgi.errors import ConfigError
+from dualwsgi.serve.observe import accesslog
+from dualwsgi.serve.observe.accesslog import AccessLog
 from dualwsgi.serve.observe.journal import request_id
 from dualwsgi.serve.observe.logformat import NAMES, Ended, Format, escaped
 
@@ -272,3 +276,37 @@ def test_a_syslog_that_is_not_there_is_refused(kit: Kit, tmp_path: Path) -> None
     ]:
         with pytest.raises(ConfigError, match=f"access_log: {says}"):
             kit.serve(answering(), access_log=target)
+
+
+def test_a_full_disk_is_told_once_and_costs_its_lines_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    path, room = tmp_path / "log", 30
+    log = AccessLog(str(path))
+
+    def write(fd: int, octets: memoryview) -> int:
+        nonlocal room
+        if not room:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        count = os.write(fd, octets[:room])
+        room -= count
+        return count
+
+    monkeypatch.setattr(accesslog, "write", write)
+    for _ in range(3):
+        log(None, {"REMOTE_ADDR": "192.0.2.1"}, "200 OK", 0, 0.0)
+        log.flush()
+    assert [record.getMessage() for record in caplog.records] == [
+        "cannot write the access log (lines dropped so far: 1): No space left on device"
+    ]
+    caplog.clear()
+    room = 10_000
+    log(None, {"REMOTE_ADDR": "192.0.2.2"}, "200 OK", 0, 0.0)
+    log.close()
+    assert [record.getMessage() for record in caplog.records] == [
+        "the access log is written again; 3 lines are missing"
+    ]
+    torn, whole = path.read_text().splitlines()
+    assert torn.startswith("192.0.2.1 - - [")
+    assert whole.startswith("192.0.2.2 - - [")
+    assert whole.endswith('"-" "-"')
