@@ -17,9 +17,9 @@ __all__ = ["SUPERVISED", "main", "wants_patch"]
 # The settings that put a supervisor over worker processes; a test holds it to Config.supervised.
 SUPERVISED = (
     *("workers", "supervise", "preload", "max_requests", "max_worker_lifetime", "max_worker_rss", "pin"),
-    *("user", "group"),
+    *("user", "group", "reload"),
 )
-SWITCHES = ("patch", "supervise", "preload", "pin")
+SWITCHES = ("patch", "supervise", "preload", "pin", "reload")
 NO = ("0", "false", "no", "off")
 
 

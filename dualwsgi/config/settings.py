@@ -9,7 +9,7 @@ from typing import Any, cast
 from ..errors import ConfigError
 from .address import BindAddress, parse_bind
 from .kinds import Knob
-from .rooms import TLS, Deadlines, Hooks, Listening, Load, Proxies, Room, Sizes, Telling, Workers
+from .rooms import TLS, Deadlines, Development, Hooks, Listening, Load, Proxies, Room, Sizes, Telling, Workers
 from .rooms.listening import BackendName
 
 __all__ = ["Config", "headings", "knobs"]
@@ -17,7 +17,7 @@ __all__ = ["Config", "headings", "knobs"]
 
 # A dataclass takes the fields of its last base first.
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Config(Hooks, Telling, Workers, Proxies, TLS, Deadlines, Sizes, Load, Listening):
+class Config(Development, Hooks, Telling, Workers, Proxies, TLS, Deadlines, Sizes, Load, Listening):
     """The settings of one server.  All times are in seconds, all sizes in bytes.
 
     Made by keyword; a value that cannot work raises ConfigError, which names the field, the value
@@ -56,6 +56,7 @@ class Config(Hooks, Telling, Workers, Proxies, TLS, Deadlines, Sizes, Load, List
             or self.max_worker_lifetime
             or self.max_worker_rss
             or self.pin
+            or self.reload
             or self.user
             or self.group
         )

@@ -260,14 +260,16 @@ class Fleet:
             if worker.ready and worker.generation == generation.number and not worker.retiring
         }
         complete = self.complete
+        # Who has changed the code wants to see it, also over a connection that the browser has kept.
+        window = 0.0 if generation.config.reload else REPLACED_WINDOW
         numbers = {place.number for place in self._places}
         for worker in staying:
             if worker.place not in numbers:
                 # Those of an older generation may be all who serve until the new one is complete.
                 if complete or worker.generation == generation.number:
-                    self.let_go(worker, REPLACED_WINDOW)
+                    self.let_go(worker, window)
             elif worker.ready and serving.get(worker.place, worker) is not worker:
-                self.let_go(worker, REPLACED_WINDOW)
+                self.let_go(worker, window)
         if complete:
             self._previous = None
 

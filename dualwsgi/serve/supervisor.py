@@ -34,6 +34,7 @@ from .errorlog import FLEET_FORM, set_up_log
 from .fleet import Fleet, Generation
 from .identity import Identity, PidFile, find_identity, set_title
 from .listener import Listener, open_listener
+from .reloading import FileWatch
 from .server import DRAIN_WINDOW
 from .signals import SignalQueue
 from .systemd import Watchdog, notify
@@ -76,6 +77,7 @@ class Supervisor:
         self.target = target
         self.config = (config or Config()).replace(**settings)
         self._reread = reread if reread is not None else lambda: self.config
+        self._app_dir = app_dir
         self._fleet = Fleet(target, app_dir)
         self._listeners: list[tuple[str, Listener]] = []
         self._retired: list[Listener] = []  # of an older generation, until the new one is complete
@@ -108,7 +110,10 @@ class Supervisor:
         if config.pidfile:
             self._pid_file = PidFile(config.pidfile)
         self._signals = SignalQueue(SIGNALS)
+        watch: FileWatch | None = None
         try:
+            if config.reload:
+                watch = FileWatch(self._app_dir, config.reload_extra_files, self._on_change)
             self._begin(config, find_identity(config), inherited)
             while self._fleet.processes or not self._fleet.stopping:
                 try:
@@ -123,6 +128,8 @@ class Supervisor:
                 raise ConfigError(self._fleet.failure)
             return 0
         finally:
+            if watch is not None:
+                watch.close()
             for process in self._fleet.processes.values():
                 process.signal(signal.SIGKILL)
             for listener in [*(listener for _, listener in self._listeners), *self._retired]:
@@ -249,6 +256,13 @@ class Supervisor:
             logger.error("the reload is not done, and nothing has changed: %s", error)
         else:
             logging.getLogger("dualwsgi").setLevel(config.log_level.upper())
+
+    def _on_change(self, paths: list[str]) -> None:
+        """Files have changed, says a thread."""
+        others = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
+        logger.info("%s%s has changed", os.path.relpath(paths[0]), others)
+        if self._signals is not None:
+            self.reload()
 
     @property
     def addresses(self) -> list[str]:

@@ -231,3 +231,17 @@ def test_a_worker_too_old_or_too_large_is_replaced_without_loss(start: Start) ->
         eventually(lambda: fleet.log.count(" has left") > 2, PATIENCE, every=EVERY)
     assert askers.failures == []
     assert fleet.stop() == 0
+
+
+def test_a_change_of_the_code_is_served_and_a_mistake_in_it_is_not(start: Start, backend: str) -> None:
+    pytest.importorskip("watchfiles")
+    fleet = start("--backend", backend, "--reload")
+    address = fleet.serves()
+    assert ask(address)["X-Version"] == "1"
+    fleet.write_app("2")
+    eventually(lambda: ask(address)["X-Version"] == "2", PATIENCE)
+    fleet.says(r"fleet_app\.py has changed")
+    (fleet.place / "fleet_app.py").write_text("def app(:")
+    fleet.says("the reload has failed, and nothing has changed")
+    assert ask(address)["X-Version"] == "2"
+    assert fleet.stop() == 0

@@ -135,7 +135,7 @@ RULES: Mapping[str, Rule] = {
     ),
     "stats": none("there is none of this form"),
     "touch-reload": none("send SIGHUP where there are worker processes"),
-    "py-autoreload": none("there is none of this form"),
+    "py-autoreload": becomes("reload", "by watching, not by looking now and then", bool),
 }
 
 

@@ -91,5 +91,4 @@ class Telling(Room):
             metavar="FILE",
         ),
     )
-    debug: bool = knob(False, Switch("Show tracebacks to clients in 500 answers. Never in production."))
     server_header: str = knob("dualwsgi", FieldValue("Value of the Server header; '' sends none."))
