@@ -73,6 +73,7 @@ def test_a_gunicorn_file_becomes_a_file_of_ours(invoke: Invoke, tmp_path: Path) 
         "bind": ["0.0.0.0:8000", "unix:/run/shop.sock"],
         "backlog": 512,
         "backend": "green",
+        "reload-extra-files": ["a.html"],
         "threads": 1,
         "concurrency": 500,
         "keep-alive": 5,
