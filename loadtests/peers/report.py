@@ -138,7 +138,11 @@ def notes(result: Result) -> list[str]:
             # The same but for its numbers is the same.
             _, servers = found.setdefault(re.sub(r"\d+", "#", note), (note, {}))
             servers[record.server] = servers.get(record.server, 0) + 1
-    said = [f"{_servers(servers)}: {note}" for note, servers in found.values()]
+    measured = sum(1 for record in result.records if record.samples)
+    said = [
+        f"{'every server' if len(servers) == measured > 1 else _servers(servers)}: {note}"
+        for note, servers in found.values()
+    ]
     said += [f"{record.server} FAILED: {record.failed}" for record in result.records if record.failed]
     return ([result.scenario.remark] if result.scenario.remark else []) + said
 
