@@ -104,6 +104,8 @@ class GreenBackend:
         self._chores_due = 0.0
         self._lag = 0.0  # seconds by which the last chores came late
         self._draining = False
+        self._emptied = originals.allocate_lock()
+        self._emptied.acquire()
         self._over: Waiter | None = None
         self._closed = False
 
@@ -151,12 +153,15 @@ class GreenBackend:
 
     def wait_idle(self, timeout: float) -> bool:
         deadline = monotonic() + timeout
-        sleep = green.sleep if green.current_hub() is self._hub else originals.sleep
+        here = green.current_hub() is self._hub
         while self._parked or self._running or self._queue:
-            left = deadline - monotonic()
+            left = min(deadline - monotonic(), 0.01)
             if left <= 0:
                 return False
-            sleep(min(left, 0.01))
+            if here:
+                green.sleep(left)
+            else:
+                self._emptied.acquire(True, left)  # who leaves last opens it, if the hub drains
         return True
 
     def wait_readable(self, fd: int, timeout: float | None) -> bool:
@@ -323,6 +328,8 @@ class GreenBackend:
         self._hub.forget(conn.fd)
         self._missed.pop(conn.fd, None)
         conn.close()
+        if self._draining and not (self._parked or self._running or self._queue) and self._emptied.locked():
+            self._emptied.release()
 
     def _listen(self, acceptor: Acceptor) -> None:
         self._hub.register(acceptor.fd, green.READ, partial(self._accept, acceptor))

@@ -57,7 +57,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from time import monotonic, sleep, thread_time
+from time import monotonic, thread_time
 from typing import Final
 
 from ...counters import Counters, total
@@ -201,6 +201,8 @@ class Lane:
         self._watch_wake = threading.Lock()
         self._watch_wake.acquire()
         self._watch_sleeps = False
+        self._watch_over = threading.Lock()  # a sleep that close() can end
+        self._watch_over.acquire()
         self._watchdog = threading.Thread(target=self._watch, name="dualwsgi-watchdog", daemon=True)
 
         self._draining = False
@@ -246,7 +248,7 @@ class Lane:
                 left = deadline - monotonic()
                 if left <= 0:
                     return False
-                # Connections also leave without a word: a leader closes dozens a batch.
+                # Who leaves while the lane drains says so; else a leader closes dozens without a word.
                 self._changed.wait(min(left, 0.02))
         return True
 
@@ -264,6 +266,7 @@ class Lane:
             self._interrupt_calls()
             stuck = len(self._workers)
             self._abandoned = stuck > 0
+        self._watch_over.release()
         self._rouse_watchdog()
         self._watchdog.join(1.0)
         for conn in [*self._parked.values(), *(job[0] for job in (*self._queue, *self._quick_queue))]:
@@ -410,6 +413,9 @@ class Lane:
         if verdict is CLOSE:
             del self._parked[conn.fd]
             conn.close()
+            if self._draining and not self._parked:
+                with self._changed:
+                    self._changed.notify_all()
         elif verdict is AGAIN:
             self._again.append((conn.fd, 0))
         elif verdict is RUN:
@@ -652,6 +658,8 @@ class Lane:
             self._busy -= 1
             self._inline_ok = self._busy < self._limit and not self._stopping
             del self._running[worker]
+            if self._draining:
+                self._changed.notify_all()
 
     # Threads
 
@@ -855,6 +863,8 @@ class Lane:
         self._give_back(conn, verdict, me)
         with self._lock:
             self._staying -= 1  # only now: until it is parked, this is all that tells of it
+            if self._draining:
+                self._changed.notify_all()
             found = self._find_job(me)
         return (found or self._await_call(me)) and not self._stopping
 
@@ -909,7 +919,7 @@ class Lane:
             elif held is not None and seen == (held, held.since):
                 self._pass_lead()
             seen = (None, now) if held is None else (held, held.since)
-            sleep(TICK)
+            self._watch_over.acquire(timeout=TICK)
 
     def _rouse_watchdog(self) -> None:
         self._watch_sleeps = False
