@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import logging
 from collections.abc import Callable, Iterator
@@ -18,6 +19,12 @@ BACKENDS = [
         "green", marks=pytest.mark.skipif(not HAS_GREEN, reason="the green backend is not built in")
     ),
 ]
+
+
+def pytest_collection_finish() -> None:
+    """Thousands of tests live until the end: nobody need look for garbage among them again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(params=BACKENDS)

@@ -56,6 +56,7 @@ def test_a_missing_wrk_says_how_to_get_it(invoke: Any, monkeypatch: pytest.Monke
     assert (result.exit_code, result.stderr) == (2, f"dualwsgi: {wrk.WRK_MISSING}\n")
 
 
+@pytest.mark.soak  # locust takes seconds to start
 @pytest.mark.skipif(not locust.locust_is_here(), reason="locust is not installed")
 def test_a_locust_file_that_fails_is_told_with_its_own_error(invoke: Any, tmp_path: Path) -> None:
     Path("broken.py").write_text("import nowhere_to_be_found\n")

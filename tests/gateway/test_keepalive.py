@@ -154,14 +154,14 @@ def test_a_request_that_waits_does_not_delay_another(serve: Serve, gate: Gate) -
         assert client.response().status == 200
 
 
-def test_fifty_clients_with_twenty_requests_each_are_served(serve: Serve, over: str) -> None:
+def test_fifty_clients_with_eight_requests_each_are_served(serve: Serve, over: str) -> None:
     served = serve(echo, over=over)
     failures: list[BaseException] = []
 
     def run(number: int) -> None:
         try:
             with Client(served.address) as client:
-                for turn in range(20):
+                for turn in range(8):
                     body = b"%d %d" % (number, turn)
                     client.send(request("POST", "/", body=body))
                     assert client.response().body == b"POST / " + body

@@ -224,6 +224,7 @@ client.close()
             )
 
 
+@pytest.mark.soak  # making a database takes seconds of a core
 def test_postgresql(isolated: Isolated) -> None:
     needs("psycopg", "sqlalchemy")
     port = free_port()
@@ -293,6 +294,7 @@ engine.dispose()
             )
 
 
+@pytest.mark.soak  # as above
 def test_mariadb(isolated: Isolated) -> None:
     needs("pymysql")
     port = free_port()

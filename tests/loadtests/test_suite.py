@@ -75,9 +75,8 @@ def test_shapes_go_forward_and_end(shape: tuple[Stage, ...]) -> None:
 
 
 @needs_locust
-@pytest.mark.parametrize(
-    "extra", [[], pytest.param(["--processes", "2"], marks=pytest.mark.soak)], ids=["headless", "distributed"]
-)
+@pytest.mark.soak  # locust takes seconds to start
+@pytest.mark.parametrize("extra", [[], ["--processes", "2"]], ids=["headless", "distributed"])
 @pytest.mark.parametrize("backend", ["threads"])  # how locust runs is no matter of the backend
 def test_locust_loads_a_server_without_a_failure(serve: Any, extra: list[str], tmp_path: Path) -> None:
     server = serve(app.app)
@@ -111,10 +110,8 @@ def _rows(output: str) -> list[dict[str, Any]]:
 
 
 @needs_locust
-@pytest.mark.parametrize(
-    ("variable", "told"),
-    [("MIX", "there are api"), pytest.param("SHAPE", "there are ramp", marks=pytest.mark.soak)],
-)
+@pytest.mark.soak
+@pytest.mark.parametrize(("variable", "told"), [("MIX", "there are api"), ("SHAPE", "there are ramp")])
 def test_a_mistyped_mixture_or_shape_is_told(variable: str, told: str, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "locust", "-f", str(ROOT / "loadtests" / "locustfile.py"), "--list"],
