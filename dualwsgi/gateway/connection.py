@@ -445,11 +445,12 @@ class Connection:
             ):
                 return self._respond(exchange, result)
             size = len(content)
-            date, made_for, head = plan.stamped
+            is_last = self.request.is_last
+            date, made_for, head = plan.stamped_last if is_last else plan.stamped
             if date is site.date.line and made_for == size:
                 octets = head + content
             else:
-                octets = self._stamp(plan, content)
+                octets = self._stamp(plan, content, is_last)
                 if not octets:
                     return self._respond(exchange, result)
         except BaseException as error:
@@ -461,8 +462,8 @@ class Connection:
         except OSError:
             return self._lost(exchange)
         if sent != len(octets):
-            exchange.keep_alive = True
-            exchange.content_sent = len(content)
+            exchange.keep_alive = not is_last
+            exchange.content_sent = size
             outlet.rest = memoryview(octets)[sent:]
             turn.counters.bytes_sent += sent
             return self._settle(exchange)
@@ -474,18 +475,24 @@ class Connection:
             counters.look(now)
         if site.log is not None:
             site.log(self.request, self._peer, plan.status, len(content), now - self.since)
+        if is_last:
+            return self._close_gently()
         if self.phase is _IDLE:
             return self._resting
         return self._next_request()
 
-    def _stamp(self, plan: ResponsePlan, content: bytes) -> bytes:
+    def _stamp(self, plan: ResponsePlan, content: bytes, is_last: bool) -> bytes:
         """The octets of a plain response with this content, or b"" if that takes more thought."""
         size = len(content)
         if plan.never_has_content or plan.has_date or size > JOINED_UP_TO or plan.length not in (None, size):
             return b""
         date = self.site.date.line
-        head = b"%bContent-Length: %d\r\n%b\r\n" % (plan.head, size, date)
-        plan.stamped = (date, size, head)
+        if is_last:
+            head = b"%bContent-Length: %d\r\nConnection: close\r\n%b\r\n" % (plan.head, size, date)
+            plan.stamped_last = (date, size, head)
+        else:
+            head = b"%bContent-Length: %d\r\n%b\r\n" % (plan.head, size, date)
+            plan.stamped = (date, size, head)
         return head + content
 
     def _respond(self, exchange: Exchange, result: Any) -> Verdict:

@@ -252,7 +252,7 @@ class Exchange:
                 plan.length,
                 available,
             )
-            self.plan = replace(plan, length=available, stamped=(b"", -1, b""))
+            self.plan = replace(plan, length=available, stamped=(b"", -1, b""), stamped_last=(b"", -1, b""))
         head = self._begin(available)
         if self.framing is Framing.RAW:
             self._conn.outlet.send(head)

@@ -51,6 +51,7 @@ class Request:
         "fields",
         "has_body",
         "head",
+        "is_last",
         "is_plain",
         "line",
         "logged",
@@ -74,11 +75,12 @@ class Request:
         self.small_body = (
             length if length <= BODY_HELD and not self.may_tunnel and not fields.expect_continue else 0
         )
-        # A response to it needs no thought: HTTP/1.1, kept alive, with nothing special asked for.
+        # No other request follows it; so is every one of HTTP/1.0 that does not ask for more.
+        self.is_last = not fields.keep_alive
+        # A response to it needs no thought: nothing special is asked for, and nothing is said of HTTP/1.0.
         self.is_plain = (
-            line.version is HTTP_11
+            (line.version is HTTP_11 or self.is_last)
             and line.method != "HEAD"
-            and fields.keep_alive
             and not fields.expect_continue
             and not self.may_tunnel
         )
@@ -104,6 +106,7 @@ class Request:
         other.has_body = self.has_body
         other.may_tunnel = self.may_tunnel
         other.small_body = self.small_body
+        other.is_last = self.is_last
         other.is_plain = self.is_plain
         other.logged = None
         other.model = self.model

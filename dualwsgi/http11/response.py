@@ -40,7 +40,8 @@ class ResponsePlan:
     `head` is the status line and the application's field lines, each with its CR LF, and the
     server's own Server field where the application gave none.  `length` is the application's
     Content-Length.  `stamped` is a place for whoever sends the plan often: a Date line, a length,
-    and the whole head that they make; one tuple, so that threads that share a plan see all or none.
+    and the whole head that they make, `stamped_last` the same for the last response of a connection;
+    one tuple each, so that threads that share a plan see all or none.
     """
 
     status: str
@@ -50,6 +51,7 @@ class ResponsePlan:
     has_date: bool
     upgrade: bool
     stamped: tuple[bytes, int, bytes] = (b"", -1, b"")
+    stamped_last: tuple[bytes, int, bytes] = (b"", -1, b"")
 
     @property
     def never_has_content(self) -> bool:
