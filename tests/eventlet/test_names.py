@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -368,3 +369,22 @@ def test_threads_never_import_greenlet() -> None:
 
 def test_another_backend_is_refused_by_name() -> None:
     assert "DUALWSGI_BACKEND='fibers': dualwsgi.eventlet stands on green or threads" in run("fibers", "")
+
+
+def test_a_program_runs_over_this_eventlet_unchanged(backend: str, tmp_path: Path) -> None:
+    (tmp_path / "beside.py").write_text("import eventlet\n")
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import sys\nfrom beside import eventlet\n"
+        "print(eventlet.__name__, eventlet.BACKEND, __name__, sys.argv[1:])\n"
+    )
+    for words in ([str(program)], ["-m", "program"]):
+        done = subprocess.run(
+            [sys.executable, "-W", "error", "-m", "dualwsgi.eventlet", *words, "a"],
+            env={**os.environ, "DUALWSGI_BACKEND": backend, "PYTHONPATH": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+        assert (done.stdout, done.stderr) == (f"dualwsgi.eventlet {backend} __main__ ['a']\n", "")
