@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from .observe.accesslog import AccessLog
     from .observe.control import Control
     from .observe.metrics import MetricsServer
+    from .observe.statsd import Statsd
 
 logger = logging.getLogger("dualwsgi")
 
@@ -127,6 +128,7 @@ class Server:
         self._log: AccessLog | None = None
         self._control: Control | None = None
         self._metrics: MetricsServer | None = None
+        self._statsd: Statsd | None = None
         self.supervisor = 0
         """The process that has this one as its worker; 0 for none."""
         self.started = 0.0
@@ -170,6 +172,10 @@ class Server:
                     from .observe.metrics import MetricsServer
 
                     self._metrics = MetricsServer(self, self.config.metrics_bind)
+                if self.config.statsd_host:
+                    from .observe.statsd import Statsd
+
+                    self._statsd = Statsd(self, self.config.statsd_host, self.config.statsd_prefix)
                 if here or self.config.control_socket != AUTO:
                     self._open_control()
                 if self._started_hook is not None:
@@ -228,6 +234,10 @@ class Server:
         config = self.config
         if self._request_hooks is not None:
             self._watched_app = self._request_hooks.wrap(self.app)
+        if config.opentelemetry:
+            from .observe.tracing import traced
+
+            self._watched_app = traced(self._watched_app)
         if config.access_log is None and not config.request_id and not config.server_timing:
             return
         from .observe.accesslog import open_journal, open_log  # late: not needed to serve
@@ -352,6 +362,9 @@ class Server:
         return False
 
     def _release(self) -> None:
+        if self._statsd is not None:
+            self._statsd.close()
+            self._statsd = None
         if self._metrics is not None:
             self._metrics.close()
             self._metrics = None

@@ -76,6 +76,8 @@ RULES: Mapping[str, Rule] = {
     "limit_request_field_size": becomes("limit_request_field_size", "0 was no limit", _unlimited),
     # What it tells
     "accesslog": becomes("access_log", convert=_log),
+    "statsd_host": becomes("statsd_host", "counts and times once a second, not a datagram a request"),
+    "statsd_prefix": becomes("statsd_prefix"),
     "loglevel": becomes("log_level", convert=lambda value: str(value).lower()),
     "errorlog": none(
         "the error log goes to standard error, or where the application's logging sends `dualwsgi`"

@@ -55,6 +55,22 @@ class Telling(Room):
             metavar="ADDRESS",
         ),
     )
+    statsd_host: str = knob(
+        "",
+        Text(
+            "Send counts and times of requests to the StatsD daemon at HOST:PORT or unix:PATH, once a "
+            "second. '': to none.",
+            metavar="ADDRESS",
+        ),
+    )
+    statsd_prefix: str = knob("dualwsgi", Text("What the names sent there begin with.", metavar="NAME"))
+    opentelemetry: bool = knob(
+        False,
+        Switch(
+            "Make a span of each request by OpenTelemetry's WSGI middleware; its provider is the "
+            "application's or opentelemetry-instrument's. Wants dualwsgi\\[otel]."
+        ),
+    )
     livez_path: str = knob(
         "",
         UrlPath(

@@ -14,7 +14,6 @@ import _socket
 import os
 import sys
 import time
-from _thread import allocate_lock
 from posix import write
 from typing import Any, Final
 
@@ -25,6 +24,7 @@ from ...gateway.site import logger
 from ...http11.head import HTTP_11
 from .journal import Journal
 from .logformat import COMBINED, MONTHS, Ended, Format, escaped
+from .native import native_lock
 
 __all__ = ["AccessLog", "FormattedLog", "Skip", "open_journal", "open_log"]
 
@@ -51,7 +51,7 @@ class AccessLog:
         self._syslog = target.startswith(SYSLOG)
         self._fd = self._open()
         self._lines: list[str] = []
-        self._flushing = allocate_lock()  # native, and `write` with it: a hub flushes it, and must not switch
+        self._flushing = native_lock()  # and a native `write`: a hub flushes it, and must not switch
         self._second = 0
         self._stamp = ""
         self._stale = False
@@ -268,6 +268,7 @@ class FormattedLog(AccessLog):
             ended.application = call.application
             ended.first_byte = call.queued + call.first - call.began if call.first else -1.0
             ended.cpu = call.cpu
+            ended.sending = max(0.0, seconds - call.queued - call.application)
             ended.request_id = call.request_id
             ended.trace_id = call.trace_id
         try:

@@ -9,17 +9,21 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextvars import ContextVar
 from time import monotonic, thread_time
 from typing import Any, Final
 
+from ...gateway.input import FileWrapper
 from ...gateway.site import Application
 
-__all__ = ["Call", "Journal", "request_id"]
+__all__ = ["Call", "Journal", "request_id", "traceparent"]
 
 request_id: ContextVar[str] = ContextVar("dualwsgi_request_id", default="")
 """The id of the request that is being served here, "" where there is none."""
+
+traceparent: ContextVar[str] = ContextVar("dualwsgi_traceparent", default="")
+"""Its W3C trace context, to be sent on with requests that are made for it; "" where there is none."""
 
 _ID: Final = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 _TRACEPARENT: Final = re.compile(
@@ -45,6 +49,7 @@ class Call:
         "queued",
         "request_id",
         "trace_id",
+        "traceparent",
     )
 
     def __init__(self, connection: Any, environ: Mapping[str, Any], began: float, queued: float) -> None:
@@ -57,7 +62,53 @@ class Call:
         self.cpu = -1.0
         self.fields: list[tuple[str, str]] = []
         self.request_id = ""
-        self.trace_id = ""
+        self.trace_id = self.traceparent = ""
+
+
+class _Iteration:
+    """What an application returned to be iterated over: its code runs there, too, as part of the call.
+
+    Only iterators are laid in one: lists and files, which the server sends by shorter ways, are let be.
+    """
+
+    __slots__ = ("_call", "_result")
+
+    def __init__(self, result: Iterator[bytes], call: Call) -> None:
+        self._result = result
+        self._call = call
+
+    def __iter__(self) -> _Iteration:
+        return self
+
+    def __next__(self) -> bytes:
+        piece: bytes = self._within(self._result.__next__)
+        return piece
+
+    def close(self) -> None:
+        close = getattr(self._result, "close", None)
+        if close is not None:
+            self._within(close)
+
+    def _within(self, act: Callable[[], Any]) -> Any:
+        call = self._call
+        began, cpu = monotonic(), thread_time()
+        _enter(call)
+        try:
+            return act()
+        finally:
+            _leave()
+            call.cpu += thread_time() - cpu
+            call.application += monotonic() - began
+
+
+def _enter(call: Call) -> None:
+    request_id.set(call.request_id)
+    traceparent.set(call.traceparent)
+
+
+def _leave() -> None:
+    request_id.set("")
+    traceparent.set("")
 
 
 class Journal:
@@ -86,7 +137,8 @@ class Journal:
                 if len(calls) >= MOST:
                     calls.pop(next(iter(calls), 0), None)
                 calls[id(connection)] = call
-            token = self._identify(call, environ) if self._ids else None
+            if self._ids:
+                self._identify(call, environ)
 
             def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
                 call.first = monotonic()
@@ -94,14 +146,16 @@ class Journal:
                 return start_response(status, headers, exc_info)
 
             cpu = thread_time()
+            result: Iterable[bytes] = ()
             try:
-                result: Iterable[bytes] = app(environ, start)
+                result = app(environ, start)
+                if isinstance(result, Iterator) and type(result) is not FileWrapper:
+                    result = _Iteration(result, call)  # the application goes on working in it
                 return result
             finally:
                 call.cpu = thread_time() - cpu
                 call.application = monotonic() - began
-                if token is not None:
-                    request_id.reset(token)
+                _leave()
 
         return watched
 
@@ -110,7 +164,7 @@ class Journal:
         said = peer.get("dualwsgi.send_interim")
         return self._calls.pop(id(said.__self__), None) if said is not None else None
 
-    def _identify(self, call: Call, environ: dict[str, Any]) -> Any:
+    def _identify(self, call: Call, environ: dict[str, Any]) -> None:
         given = environ.get("HTTP_X_REQUEST_ID", "")
         call.request_id = given if _ID.fullmatch(given) else secrets.token_hex(8)
         parent = _TRACEPARENT.fullmatch(environ.get("HTTP_TRACEPARENT", ""))
@@ -122,7 +176,8 @@ class Journal:
             environ.pop("HTTP_TRACESTATE", None)  # it belongs to the parent that was refused
         environ["HTTP_X_REQUEST_ID"] = environ["dualwsgi.request_id"] = call.request_id
         environ["dualwsgi.trace_id"] = call.trace_id
-        return request_id.set(call.request_id)
+        call.traceparent = environ["HTTP_TRACEPARENT"]
+        _enter(call)
 
     def _fields(self, call: Call, headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
         added = []

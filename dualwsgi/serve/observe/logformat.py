@@ -69,6 +69,7 @@ class Ended:
     application: float = -1.0
     first_byte: float = -1.0
     cpu: float = -1.0
+    sending: float = -1.0
     request_id: str = ""
     trace_id: str = ""
 
@@ -196,6 +197,7 @@ NAMES: Final[dict[str, Getter]] = {
     "application": _measured("application"),
     "first_byte": _measured("first_byte"),
     "cpu": _measured("cpu"),
+    "sending": _measured("sending"),
     "referer": _of_request("Referer"),
     "user_agent": _of_request("User-Agent"),
     "host": _of_request("Host"),
@@ -205,7 +207,9 @@ NAMES: Final[dict[str, Getter]] = {
     "trace_id": lambda ended: ended.trace_id or "-",
 }
 
-_OF_CALL: Final = frozenset({"u", "queued", "application", "first_byte", "cpu", "request_id", "trace_id"})
+_OF_CALL: Final = frozenset(
+    {"u", "queued", "application", "first_byte", "cpu", "sending", "request_id", "trace_id"}
+)
 """Names that are only known if the application's calls are watched."""
 
 _COMMON: Final = '%(h)s - - %(t)s "%(r)s" %(s)s %(b)s'

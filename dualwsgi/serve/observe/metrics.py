@@ -4,16 +4,19 @@
     /livez      200 while the process answers
     /readyz     200 while it wants requests, 503 once it drains and while it turns some away
 
-It is written here rather than by a client library since a snapshot holds all there is to say, and the
-text is a page; it is served by native threads, so that a server that is busy can still be scraped.
+It is served by native threads, so that a server that is busy can still be scraped.  Where prometheus_client
+is installed, it writes the text, also as OpenMetrics, and what the application has in its registry stands in
+the same answer (see collector.py); without it the text is written here, a page that needs no library.
 https://prometheus.io/docs/instrumenting/exposition_formats/
 """
 
 from __future__ import annotations
 
 import _socket
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ...config import parse_bind
 from ...counters import Histogram
@@ -24,8 +27,9 @@ from .snapshot import Snapshot
 
 if TYPE_CHECKING:
     from ..server import Server
+    from .collector import Collector
 
-__all__ = ["CONTENT_TYPE", "MetricsServer", "write_metrics"]
+__all__ = ["CONTENT_TYPE", "Family", "MetricsServer", "families", "write_metrics"]
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -36,26 +40,28 @@ MOST_CLIENTS: Final = 8
 PATIENCE: Final = 5.0
 HEAD_MAX: Final = 8192
 
-Sample = tuple[Mapping[str, str], float]
+
+class Family(NamedTuple):
+    """A metric: its name without the `_total` of a counter, and its samples, each with an end of the name."""
+
+    name: str
+    kind: str
+    what: str
+    samples: list[tuple[str, Mapping[str, str], float]]
 
 
-def write_metrics(snapshot: Snapshot) -> str:
-    """The text of a scrape."""
+def families(snapshot: Snapshot) -> Iterator[Family]:
+    """All there is to say of a snapshot."""
     totals, workers = snapshot["totals"], snapshot["workers"]
-    lines: list[str] = []
 
-    def tell(name: str, kind: str, what: str, samples: Iterable[Sample]) -> None:
-        lines.append(f"# HELP dualwsgi_{name} {what}")
-        lines.append(f"# TYPE dualwsgi_{name} {kind}")
-        lines.extend(f"dualwsgi_{name}{_labels(labels)} {_number(value)}" for labels, value in samples)
+    def tell(name: str, kind: str, what: str, samples: Iterable[tuple[Mapping[str, str], float]]) -> Family:
+        end = "_total" if kind == "counter" else ""
+        return Family(f"dualwsgi_{name}", kind, what, [(end, labels, value) for labels, value in samples])
 
-    def each(name: str) -> Iterable[Sample]:
-        return (({"pid": str(worker["pid"])}, worker[name]) for worker in workers)
-
-    about = {"version": snapshot["version"], "python": snapshot["python"], "backend": snapshot["backend"]}
-    tell("info", "gauge", "What serves.", [(about, 1)])
-    tell(
-        "requests_total",
+    about = {name: snapshot[name] for name in ("backend", "python", "version")}
+    yield tell("info", "gauge", "What serves.", [(about, 1)])
+    yield tell(
+        "requests",
         "counter",
         "Requests that have ended, by the class of their status.",
         [({"class": name}, count) for name, count in totals["classes"].items()],
@@ -69,23 +75,21 @@ def write_metrics(snapshot: Snapshot) -> str:
         ("gone", "Responses whose client had left."),
         ("hub_held", "Times that a call kept the hub too long, on green."),
     ):
-        tell(f"{name}_total", "counter", what, [({}, totals[name])])
+        yield tell(name, "counter", what, [({}, totals[name])])
     for name, key, what in (
         ("request_seconds", "latency", "Time from the last byte of a request to that of its response."),
         ("queue_seconds", "queue_wait", "Time that requests had to wait for a call, those that had to."),
     ):
-        lines.append(f"# HELP dualwsgi_{name} {what}")
-        lines.append(f"# TYPE dualwsgi_{name} histogram")
-        lines.extend(_histogram(f"dualwsgi_{name}", snapshot[key]))
+        yield Family(f"dualwsgi_{name}", "histogram", what, list(_histogram(snapshot[key])))
     routes = snapshot["routes"].items()
     counts = [({"route": name}, route["latency"]["count"]) for name, route in routes]
-    tell("route_requests_total", "counter", "Requests that have ended, by route.", counts)
+    yield tell("route_requests", "counter", "Requests that have ended, by route.", counts)
     failed = [({"route": name}, route["errors"]) for name, route in routes]
-    tell("route_errors_total", "counter", "Requests answered 5xx, by route.", failed)
+    yield tell("route_errors", "counter", "Requests answered 5xx, by route.", failed)
     seconds = [({"route": name}, route["latency"]["seconds"]) for name, route in routes]
-    tell("route_seconds_total", "counter", "Seconds that requests took, by route.", seconds)
+    yield tell("route_seconds", "counter", "Seconds that requests took, by route.", seconds)
     phases = [({"phase": name}, count) for name, count in snapshot["connections"].items()]
-    tell("connections", "gauge", "Connections by phase.", phases)
+    yield tell("connections_open", "gauge", "Connections by phase.", phases)
     for name, what in (
         ("busy", "Application calls that run."),
         ("limit", "Application calls that may run at once."),
@@ -96,17 +100,27 @@ def write_metrics(snapshot: Snapshot) -> str:
         ("uptime", "Seconds since the worker began to serve."),
     ):
         kind = "counter" if name == "cpu_seconds" else "gauge"
-        tell(f"worker_{name}" + ("_total" if kind == "counter" else ""), kind, what, each(name))
-    return "\n".join(lines) + "\n"
+        each = [({"pid": str(worker["pid"])}, worker[name]) for worker in workers]
+        yield tell(f"worker_{name}", kind, what, each)
 
 
-def _histogram(name: str, data: Mapping[str, Any]) -> Iterator[str]:
+def _histogram(data: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, str], float]]:
     times = Histogram({int(bucket): count for bucket, count in data["buckets"].items()})
     for bound in BOUNDS:
-        yield f'{name}_bucket{{le="{bound:g}"}} {times.up_to(bound)}'
-    yield f'{name}_bucket{{le="+Inf"}} {data["count"]}'
-    yield f"{name}_sum {_number(data['seconds'])}"
-    yield f"{name}_count {data['count']}"
+        yield "_bucket", {"le": f"{bound:g}"}, times.up_to(bound)
+    yield "_bucket", {"le": "+Inf"}, data["count"]
+    yield "_sum", {}, data["seconds"]
+    yield "_count", {}, data["count"]
+
+
+def write_metrics(snapshot: Snapshot) -> str:
+    """The text of a scrape."""
+    lines = []
+    for name, kind, what, samples in families(snapshot):
+        full = f"{name}_total" if kind == "counter" else name
+        lines += [f"# HELP {full} {what}", f"# TYPE {full} {kind}"]
+        lines += [f"{name}{end}{_labels(labels)} {_number(value)}" for end, labels, value in samples]
+    return "\n".join(lines) + "\n"
 
 
 def _labels(labels: Mapping[str, str]) -> str:
@@ -135,6 +149,11 @@ class MetricsServer:
         self._health = Health(server)
         self._closed = False
         self._threads = [0]  # one entry each
+        self._collector: Collector | None = None
+        if find_spec("prometheus_client") is not None:
+            from .collector import Collector  # here, not in the thread: an import may wait for a hub's lock
+
+            self._collector = Collector(server)
         try:
             found = _socket.getaddrinfo(address.host or "0.0.0.0", address.port, 0, _socket.SOCK_STREAM)
             family, kind, protocol, _, where = found[0]
@@ -212,24 +231,26 @@ class MetricsServer:
         words = head.partition(b"\r\n")[0].split(b" ")
         method, target = (words[0], words[1].partition(b"?")[0]) if len(words) == 3 else (b"", b"")
         try:
-            status, kind, text = self._say(method, target)
+            status, kind, text = self._say(method, target, _accept(head))
         except Exception as error:  # told to who asked: a log's lock may be a hub's
             status, kind, text = "500 Internal Server Error", "text/plain", f"this failed: {error!r}\n"
         content = text.encode()
         fields = f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(content)}\r\n"
         return f"{fields}Connection: close\r\n\r\n".encode() + (b"" if method == b"HEAD" else content)
 
-    def _say(self, method: bytes, target: bytes) -> tuple[str, str, str]:
+    def _say(self, method: bytes, target: bytes, accept: str) -> tuple[str, str, str]:
         if method not in (b"GET", b"HEAD"):
             return "405 Method Not Allowed", "text/plain", "only GET and HEAD are known here\n"
         act: Callable[[], tuple[str, str, str]] | None = {
-            b"/metrics": self._metrics,
+            b"/metrics": lambda: self._metrics(accept),
             b"/livez": lambda: _plain(self._health.live()),
             b"/readyz": lambda: _plain(self._health.ready()),
         }.get(target)
         return act() if act is not None else ("404 Not Found", "text/plain", "/metrics /livez /readyz\n")
 
-    def _metrics(self) -> tuple[str, str, str]:
+    def _metrics(self, accept: str) -> tuple[str, str, str]:
+        if self._collector is not None:
+            return "200 OK", *self._collector.write(accept)
         from .fleet import take_fleet
 
         return "200 OK", CONTENT_TYPE, write_metrics(take_fleet(self._server))
@@ -238,3 +259,9 @@ class MetricsServer:
 def _plain(answer: tuple[str, str]) -> tuple[str, str, str]:
     status, text = answer
     return status, "text/plain", text
+
+
+def _accept(head: bytes) -> str:
+    """The field Accept, which says whether OpenMetrics is known."""
+    found = re.search(rb"\r\naccept:([^\r\n]*)", head, re.IGNORECASE)
+    return found[1].decode("latin-1").strip() if found is not None else ""

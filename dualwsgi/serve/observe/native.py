@@ -1,4 +1,4 @@
-"""Threads that run whatever the hub does: on the native calls, even where the library is patched."""
+"""Threads and locks that do not know of the hub: native ones, even where the library is patched."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["native_sleep", "start_native"]
+__all__ = ["native_lock", "native_sleep", "start_native"]
 
 
 def start_native(act: Callable[..., object], *args: Any) -> None:
@@ -18,6 +18,12 @@ def start_native(act: Callable[..., object], *args: Any) -> None:
     originals = sys.modules.get("dualwsgi.green.originals")
     start = originals.start_native_thread if originals is not None else _thread.start_new_thread
     start(_without_signals, (act, args))
+
+
+def native_lock() -> Any:
+    """A lock that a thread without a hub may take: a green one would have it wait in a hub of its own."""
+    originals = sys.modules.get("dualwsgi.green.originals")
+    return originals.native_lock() if originals is not None else _thread.allocate_lock()
 
 
 def native_sleep(seconds: float) -> None:

@@ -62,7 +62,9 @@ class Fleet:
         """How many requests a scrape of some worker tells of."""
         with urllib.request.urlopen(f"http://{self.metrics}/metrics", timeout=PATIENCE) as answer:
             text = answer.read().decode()
-        return int(re.findall(r'^dualwsgi_requests_total\{class="2xx"\} (\d+)$', text, re.MULTILINE)[0])
+        return int(
+            re.findall(r'^dualwsgi_requests_total\{class="2xx"\} (\d+)(?:\.0)?$', text, re.MULTILINE)[0]
+        )
 
     def end(self) -> None:
         self.process.send_signal(signal.SIGTERM)

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import socket
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from wire import PATIENCE, Client, eventually, request
 from dualwsgi.errors import ConfigError
 from dualwsgi.serve.observe import accesslog
 from dualwsgi.serve.observe.accesslog import AccessLog
-from dualwsgi.serve.observe.journal import request_id
+from dualwsgi.serve.observe.journal import request_id, traceparent
 from dualwsgi.serve.observe.logformat import NAMES, Ended, Format, escaped
 
 GUNICORN = (
@@ -223,6 +224,51 @@ def test_ids_are_taken_or_made_and_told_to_all(logged: Logged) -> None:
     assert logged.lines() == [f"from-outside {trace}", f"{made} {seen[1][2].split('-')[1]}"]
 
 
+def test_an_iterator_works_within_its_request_and_its_time_counts(logged: Logged) -> None:
+    seen = []
+
+    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+        def pieces() -> Iterator[bytes]:
+            try:
+                seen.append((request_id.get(), traceparent.get()))
+                time.sleep(0.02)
+                yield b"a"
+            finally:
+                seen.append((request_id.get(), traceparent.get()))
+
+        start_response("200 OK", [("Content-Length", "1")])
+        return pieces()
+
+    served = logged.serve(
+        app, request_id=True, access_log_format="json: application, sending, queued, seconds"
+    )
+    parent = f"00-{'1' * 32}-{'2' * 16}-01"
+    answer = (
+        served.client().send(request("GET", "/", "X-Request-ID: mine", f"traceparent: {parent}")).response()
+    )
+    assert answer.body == b"a"
+    (line,) = map(json.loads, logged.lines())
+    assert seen == [("mine", parent)] * 2
+    assert line["application"] >= 0.02
+    assert line["application"] + line["sending"] + line["queued"] == pytest.approx(line["seconds"], abs=1e-4)
+    assert (request_id.get(), traceparent.get()) == ("", "")
+
+
+@pytest.mark.parametrize("text", ["\\", '"', "\x7f", "\x80\xff", "\t", "{}", "%(h)s", "%0a"])
+def test_a_line_of_json_is_one_whatever_a_client_sends(logged: Logged, text: str) -> None:
+    served = logged.serve(answering(), access_log_format="json: target, user_agent, {cookie}i, status")
+    octets = text.encode("latin-1")
+    fields = b"Host: a\r\nUser-Agent: x%by\r\nCookie: z%bz\r\n" % (octets, octets)
+    client = served.client().send(b"GET /?q HTTP/1.1\r\n%b\r\n" % fields)
+    status = client.response().status
+    (line,) = logged.lines()
+    assert line.isascii() and line.isprintable()
+    found = json.loads(line)
+    assert found["status"] == status
+    if status == 200:
+        assert (found["user_agent"], found["{cookie}i"]) == (f"x{text}y", f"z{text}z")
+
+
 def test_an_id_of_the_application_s_own_stays(kit: Kit) -> None:
     served = kit.serve(answering(headers=[("X-Request-ID", "mine")]), request_id=True)
     assert served.ask()["X-Request-ID"] == "mine"
@@ -264,7 +310,10 @@ def test_syslog_gets_a_datagram_a_line(kit: Kit, tmp_path: Path, over: str) -> N
         served.ask(request(target="/one"))
         served.ask(request(target="/two"))
         served.stop()
-        found = [daemon.recv(1000).decode() for _ in range(2)]
+        # A response is out a moment before its line is noted, so the lines may change places.
+        found = sorted(
+            (daemon.recv(1000).decode() for _ in range(2)), key=lambda line: line.partition("GET")[2]
+        )
     for line, target in zip(found, ("/one", "/two"), strict=True):
         assert re.fullmatch(rf"<134>1 \d{{4}}-\S+Z \S+ dualwsgi \d+ access - GET {target} 200", line), line
 

@@ -21,11 +21,11 @@ def served(kit: Kit) -> Served:
     return kit.serve(answering(), metrics_bind="127.0.0.1:0")
 
 
-def get(served: Served, target: str, method: str = "GET") -> Response:
+def get(served: Served, target: str, method: str = "GET", *fields: str) -> Response:
     url = served.server.metrics_url
     assert url is not None
     with Client(url) as client:
-        return client.send(request(method, target)).response(method)
+        return client.send(request(method, target, *fields)).response(method)
 
 
 LINE = re.compile(r'([a-z_:]+)(?:\{((?:[a-z_]+="(?:[^"\\\n]|\\["\\n])*",?)+)\})? (-?[0-9.e+-]+|\+Inf)')
@@ -89,7 +89,7 @@ def test_a_server_that_computes_without_end_is_scraped_all_the_same(kit: Kit) ->
     served = kit.serve(spinning, metrics_bind="127.0.0.1:0", max_blocking_time=0)
     client = served.client().send(request())
     try:
-        eventually(lambda: scrape(served).get('dualwsgi_connections{phase="running"}') == 1)
+        eventually(lambda: scrape(served).get('dualwsgi_connections_open{phase="running"}') == 1)
         assert get(served, "/livez").status == 200
     finally:
         over.set()

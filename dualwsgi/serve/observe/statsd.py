@@ -1,0 +1,129 @@
+"""Figures for a StatsD daemon, once a second, by UDP or a unix socket: what has come since the last time.
+
+    dualwsgi.requests:512|c
+    dualwsgi.request.status.2xx:512|c
+    dualwsgi.request.duration:1.25|ms|@0.00625      160 requests took about 1.25 ms
+
+Requests are not sent one by one: those of about the same length are one line whose rate says how many
+it stands for, within the 3 per cent of a bucket.  Each worker sends its own, and the daemon adds up.
+By a native thread, so that no request waits for it and a busy hub is told of.
+https://github.com/statsd/statsd/blob/master/docs/metric_types.md
+"""
+
+from __future__ import annotations
+
+import _socket
+from typing import TYPE_CHECKING, Any, Final
+
+from ...counters import Counters, middle_of
+from ...errors import ConfigError
+from .native import native_lock, start_native
+from .snapshot import CLASSES
+
+if TYPE_CHECKING:
+    from ..server import Server
+
+__all__ = ["Statsd", "spell_change"]
+
+PERIOD: Final = 1.0
+"""Seconds between two reports."""
+
+DATAGRAM: Final = 1400
+"""Octets of a datagram that any Ethernet carries whole."""
+
+UNIX: Final = "unix:"
+
+
+def spell_change(now: Counters, before: Counters, prefix: str) -> list[str]:
+    """The lines that tell what `now` has and `before` had not."""
+    requests = now.requests - before.requests
+    lines = [f"{prefix}.requests:{requests}|c"] if requests else []
+    for name, count, earlier in zip(CLASSES, now.classes, before.classes, strict=True):
+        if count > earlier:
+            lines.append(f"{prefix}.request.status.{name}:{count - earlier}|c")
+    known = before.times.counts
+    for bucket, count in sorted(now.times.counts.items()):
+        if (more := count - known.get(bucket, 0)) > 0:
+            rate = f"|@{1 / more:.6g}" if more > 1 else ""
+            lines.append(f"{prefix}.request.duration:{1000 * middle_of(bucket):.6g}|ms{rate}")
+    for name in ("connections", "bytes_sent", "errors", "refused", "expired", "gone", "timeouts"):
+        if more := getattr(now, name) - getattr(before, name):
+            lines.append(f"{prefix}.{name}:{more}|c")
+    return lines
+
+
+class Statsd:
+    """Reports to `where` (HOST:PORT or unix:PATH) until close().  Raises ConfigError."""
+
+    def __init__(self, server: Server, where: str, prefix: str) -> None:
+        self._server = server
+        self._prefix = prefix
+        self._before = Counters()
+        self._sock = _connect(where)
+        self._closing, self._ended = native_lock(), native_lock()
+        self._closing.acquire()
+        self._ended.acquire()
+        start_native(self._report)
+
+    def close(self) -> None:
+        """Sends what is left.  May be called twice."""
+        if self._closing.locked():
+            self._closing.release()
+            self._ended.acquire(timeout=PERIOD)
+
+    def _report(self) -> None:
+        try:
+            while not self._closing.acquire(timeout=PERIOD):
+                self._send()
+            self._send()
+        finally:
+            self._sock.close()
+            self._ended.release()
+
+    def _send(self) -> None:
+        now = self._server.counters
+        lines = spell_change(now, self._before, self._prefix)
+        self._before = now
+        view = self._server.look()
+        if view is not None and not self._server.supervisor:  # of many workers the last would win
+            lines.append(f"{self._prefix}.busy:{len(view.calls)}|g")
+            lines.append(f"{self._prefix}.queued:{len(view.queued)}|g")
+        datagram = ""
+        for line in lines:
+            if datagram and len(datagram) + len(line) >= DATAGRAM:
+                self._say(datagram)
+                datagram = ""
+            datagram += ("\n" if datagram else "") + line
+        if datagram:
+            self._say(datagram)
+
+    def _say(self, datagram: str) -> None:
+        try:
+            self._sock.send(datagram.encode())
+        except OSError:
+            pass  # nobody listens just now, which is how StatsD is meant to be used
+
+
+def _connect(where: str) -> _socket.socket:
+    try:
+        address: Any
+        if where.startswith(UNIX):
+            family, address = _socket.AF_UNIX, where.removeprefix(UNIX).removeprefix("//")
+        else:
+            host, _, port = where.rpartition(":")
+            found = _socket.getaddrinfo(host.strip("[]") or "localhost", port, 0, _socket.SOCK_DGRAM)[0]
+            family, address = found[0], found[4]
+        sock = _socket.socket(family, _socket.SOCK_DGRAM)
+        sock.setblocking(False)
+    except OSError as error:
+        raise ConfigError(
+            f"statsd_host: there is no {where!r}: {error.strerror}; give HOST:PORT or unix:PATH"
+        ) from None
+    try:
+        sock.connect(address)
+    except OSError as error:
+        sock.close()
+        raise ConfigError(
+            f"statsd_host: cannot reach {where!r}: {error.strerror}; give HOST:PORT or unix:PATH"
+        ) from None
+    return sock
