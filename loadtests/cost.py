@@ -2,6 +2,7 @@
 
     python -m loadtests.cost                             every variant against the plain server
     python -m loadtests.cost log viewer --rounds 15      two of them
+    python -m loadtests.cost dashboard --seconds 4       with `dualwsgi top` attached, four frames a second
     python -m loadtests.cost --baseline ../before        the plain server against that of another checkout
 
 Linux and wrk, as in loadtests.peers, whose harness it stands on: servers on CPU 0, clients on CPU 1,
@@ -41,6 +42,10 @@ VARIANTS = {
     "viewer": Variant(
         "--control-socket {scratch}/{name}.sock",
         "-m loadtests.watcher {scratch}/{name}.sock",
+    ),
+    "dashboard": Variant(
+        "--control-socket {scratch}/{name}.sock",
+        "-m loadtests.watcher {scratch}/{name}.sock --draw",
     ),
     "log": Variant("--access-logfile {scratch}/{name}.log"),
 }

@@ -1,12 +1,39 @@
-"""A dashboard without a screen: reads a server's snapshots four times a second, as `dualwsgi top` does."""
+"""Watches a server as `dualwsgi top` does: reads its snapshots four times a second, or draws them, too.
+
+python -m loadtests.watcher SOCKET             a dashboard without a screen
+python -m loadtests.watcher SOCKET --draw      `dualwsgi top` on a terminal of 200 by 50 that nobody sees
+"""
 
 from __future__ import annotations
 
+import fcntl
+import os
+import pty
+import struct
 import sys
+import termios
 
 from dualwsgi.serve.observe.client import attach
 
-if __name__ == "__main__":
-    with attach(sys.argv[1]) as server:
-        for _ in server.stream(0.25):
+EVERY = 0.25
+
+
+def read(path: str) -> None:
+    with attach(path) as server:
+        for _ in server.stream(EVERY):
             pass
+
+
+def draw(path: str) -> None:
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.environ["TERM"] = "xterm-256color"
+        command = [sys.executable, "-m", "dualwsgi", "top", "--attach", path, "--interval", str(EVERY)]
+        os.execv(sys.executable, command)
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 200, 0, 0))
+    while os.read(terminal, 1 << 16):  # it ends with this process, whose terminal it is
+        pass
+
+
+if __name__ == "__main__":
+    (draw if "--draw" in sys.argv else read)(sys.argv[1])

@@ -115,6 +115,13 @@ def test_imports_point_down_only() -> None:
     assert offenders("dualwsgi", reaching_up) == {}
 
 
+EXTRAS = {
+    "dualwsgi/serve/observe/collector.py": {"prometheus_client"},
+    "dualwsgi/serve/observe/tracing.py": {"opentelemetry"},
+}
+"""Files that stand on an extra of the distribution, and are only imported where that is installed."""
+
+
 def foreign(path: Path) -> set[str]:
     """What comes neither from the house nor from the standard library, but where it is at home."""
     found = outside_imports(path) - sys.stdlib_module_names
@@ -127,6 +134,7 @@ def foreign(path: Path) -> set[str]:
         found.discard("pytest")  # which loads it, and nothing else does
     if place == LOCUST_AT_HOME:
         found -= {"locust", "gevent"}
+    found -= EXTRAS.get(place, set())
     return found
 
 

@@ -25,6 +25,7 @@ NAMES: Final = {
     b"\x7f": "backspace",
     b"\x08": "backspace",
     b"\x03": "q",
+    b"\x0c": "redraw",
     b" ": "space",
 }
 

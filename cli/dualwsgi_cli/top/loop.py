@@ -27,6 +27,8 @@ LOG_LINES: Final = 500
 MESSAGE_TIME: Final = 4.0
 """Seconds for which an answer to a key is shown."""
 PAGE: Final = 10
+WHOLE_EVERY: Final = 5.0
+"""Seconds after which all of the screen is drawn anew, in case another program has written on it."""
 
 
 def can_draw() -> bool:
@@ -57,6 +59,8 @@ class Dashboard:
         self._history = History()
         self._figures: Figures | None = None
         self._leaving = False
+        self._shown: list[Text] = []  # what stands on the screen
+        self._whole = 0.0  # when all of it was last drawn
         self._told = 0.0  # when there was last a key
         self._console = Console(force_terminal=True, highlight=False, markup=False, emoji=False)
 
@@ -118,11 +122,19 @@ class Dashboard:
 
     def _draw(self) -> None:
         console, size = self._console, self._size()
+        size_changed = size != console.size
         console.size = size
         width, height = size
         lines = draw(self._figures, self.look, width, height)
-        console.control(Control.home())
-        console.print(Text("\n").join(lines), end="", no_wrap=True, overflow="crop", crop=False)
+        now = time.monotonic()
+        if size_changed or now - self._whole > WHOLE_EVERY:
+            self._shown, self._whole = [], now
+        # Only what has changed is sent: a frame over ssh is some hundred bytes then, and nothing flickers.
+        for number, line in enumerate(lines):
+            if number >= len(self._shown) or line != self._shown[number]:
+                console.control(Control.move_to(0, number))
+                console.print(line, end="", no_wrap=True, overflow="crop", crop=False)
+        self._shown = lines
         console.file.flush()
 
     # Keys
@@ -157,6 +169,8 @@ class Dashboard:
         steps = {"up": -1, "k": -1, "down": 1, "j": 1, "page up": -PAGE, "page down": PAGE}
         if key in ("q", "Q"):
             self._leaving = True
+        elif key == "redraw":
+            self._whole = 0.0
         elif key in ("?", "h"):
             look.help = not look.help
         elif key in ("escape", "backspace"):

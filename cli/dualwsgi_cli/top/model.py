@@ -34,6 +34,7 @@ class RouteRow:
 class WorkerRow:
     snapshot: Snapshot
     cpu: float  # share of a core
+    rate: float
 
 
 @dataclass
@@ -50,6 +51,7 @@ class Figures:
     classes: dict[str, int] = field(default_factory=dict)
     rates: list[float] = field(default_factory=list)  # one a second, the newest last
     slow: list[float] = field(default_factory=list)  # p95 of each second
+    seconds: int = 0  # that have been seen in all, of which these are the last
     routes: list[RouteRow] = field(default_factory=list)
     workers: list[WorkerRow] = field(default_factory=list)
 
@@ -61,6 +63,7 @@ class History:
         self._window: deque[Snapshot] = deque()
         self._rates: deque[float] = deque(maxlen=SERIES)
         self._slow: deque[float] = deque(maxlen=SERIES)
+        self._seconds = 0
         self._second: Snapshot | None = None  # where the present second of the series begins
 
     def add(self, snapshots: list[Snapshot]) -> None:
@@ -80,6 +83,7 @@ class History:
             seconds = merged["time"] - second["time"]
             rate = (merged["totals"]["requests"] - second["totals"]["requests"]) / seconds
             slow = percentile(merged["latency"], 95, second["latency"])
+            self._seconds += int(seconds)
             for _ in range(min(SERIES, int(seconds))):  # a pause leaves no gap
                 self._rates.append(rate)
                 self._slow.append(slow)
@@ -112,6 +116,7 @@ class History:
             classes=now["totals"]["classes"],
             rates=list(self._rates),
             slow=list(self._slow),
+            seconds=self._seconds,
             routes=_routes(now, before, seconds),
             workers=_workers(now, before, seconds),
         )
@@ -137,13 +142,13 @@ def _routes(now: Snapshot, before: Snapshot, seconds: float) -> list[RouteRow]:
 
 
 def _workers(now: Snapshot, before: Snapshot, seconds: float) -> list[WorkerRow]:
-    earlier = {worker["pid"]: worker["cpu_seconds"] for worker in before["workers"]}
+    earlier = {worker["pid"]: worker for worker in before["workers"]}
+
+    def rate(worker: Snapshot, name: str) -> float:
+        was = earlier.get(worker["pid"], worker)
+        return max(0.0, worker.get(name, 0) - was.get(name, 0)) / seconds if seconds > 0 else 0.0
+
     return [
-        WorkerRow(
-            snapshot=worker,
-            cpu=max(0.0, worker["cpu_seconds"] - earlier.get(worker["pid"], worker["cpu_seconds"])) / seconds
-            if seconds > 0
-            else 0.0,
-        )
+        WorkerRow(snapshot=worker, cpu=rate(worker, "cpu_seconds"), rate=rate(worker, "requests"))
         for worker in now["workers"]
     ]

@@ -41,6 +41,7 @@ HELP: Final = (
     ("w W", "one worker process more, or fewer"),
     ("r", "reload the application (asks first)"),
     ("d", "drain: stop when all requests have ended (asks first)"),
+    ("Ctrl-L", "draw the whole screen anew"),
     ("q, Ctrl-C", "leave"),
 )
 
@@ -122,6 +123,8 @@ def _head(figures: Figures, look: Look, width: int) -> list[Text]:
     lines = [
         title,
         _line(
+            width,
+            _COUNTS,
             ("requests", f"{snapshot['totals']['requests']:,}"),
             ("rps", spell_count(figures.rate)),
             ("p50", spell_seconds(figures.p50)),
@@ -130,6 +133,8 @@ def _head(figures: Figures, look: Look, width: int) -> list[Text]:
             ("sent", f"{spell_bytes(figures.sent)}/s"),
         ),
         _line(
+            width,
+            _COUNTS,
             ("2xx", spell_count(classes["2xx"])),
             ("3xx", spell_count(classes["3xx"])),
             ("4xx", spell_count(classes["4xx"])),
@@ -138,6 +143,8 @@ def _head(figures: Figures, look: Look, width: int) -> list[Text]:
             ("gone", spell_count(snapshot["totals"]["gone"])),
         ),
         _line(
+            width,
+            _STATE,
             ("busy", f"{busy}/{limit}"),
             ("idle", f"{_sum(workers, 'idle')}"),
             ("queue", f"{_sum(workers, 'queued')}"),
@@ -151,9 +158,9 @@ def _head(figures: Figures, look: Look, width: int) -> list[Text]:
     half = (width - 1) // 2
     lines.append(
         Text.assemble(
-            _spark("rps", figures.rates, spell_count, half, look.unicode),
+            _spark("rps", figures.rates, figures.seconds, spell_count, half, look.unicode),
             " ",
-            _spark("p95", figures.slow, spell_seconds, half, look.unicode),
+            _spark("p95", figures.slow, figures.seconds, spell_seconds, half, look.unicode),
         )
     )
     return lines
@@ -163,23 +170,38 @@ def _sum(workers: list[dict[str, Any]], name: str) -> int:
     return int(sum(worker[name] for worker in workers))
 
 
-def _line(*pairs: tuple[str, str]) -> Text:
+# Cells that a name and its figure take, so that nothing moves when a figure grows; at 80 cells.
+_COUNTS: Final = (18, 11, 11, 11, 12, 15)
+_STATE: Final = (12, 8, 8, 11, 10, 11, 8, 11)
+
+
+def _line(width: int, places: tuple[int, ...], *pairs: tuple[str, str]) -> Text:
+    more = max(0, min(6, (width - 1 - sum(places)) // len(places)))
     line = Text(" ")
-    for name, value in pairs:
+    for (name, value), room in zip(pairs, places, strict=True):
         bad = name in ("5xx", "refused", "queue") and value != "0"
         line.append(f"{name} ", style="dim")
-        line.append(f"{value}  ", style="bold red" if bad else "bold")
+        line.append(value, style="bold red" if bad else "bold")
+        line.append(" " * max(1, room + more - len(name) - 1 - len(value)))
     return line
 
 
-def _spark(name: str, values: list[float], spell: Any, width: int, unicode: bool) -> Text:
+def _spark(name: str, values: list[float], seen: int, spell: Any, width: int, unicode: bool) -> Text:
+    """All values, several to a cell where they are more than cells: the most of them, so no peak is lost."""
     most = max(values, default=0.0)
-    label, peak = f" {name} ", f" max {spell(most)}"
-    room = max(0, width - len(label) - len(peak))
+    label, peak = f" {name} ", f" max {spell(most):6}"
+    room = max(1, width - len(label) - len(peak))
+    # Which values share a cell hangs on when they came: a cell, once drawn, moves but does not change.
+    step = -(-len(values) // room)
+    cells = []
+    if values:
+        first = seen - len(values)
+        begins = [0, *(at for at in range(1, len(values)) if (first + at) % step == 0)]
+        cells = [max(values[at:end]) for at, end in zip(begins, [*begins[1:], len(values)], strict=True)]
     bars = BARS if unicode else PLAIN_BARS
     drawn = "".join(
         bars[min(len(bars) - 1, int(value / most * len(bars)))] if most > 0 else bars[0]
-        for value in values[-room:]
+        for value in cells[-room:]
     )
     return Text.assemble((label, "dim"), (drawn.rjust(room), "cyan"), (peak, "dim"))
 
@@ -222,7 +244,7 @@ def _heading(view: str, width: int) -> Text:
     elif view == "workers":
         text = (
             f" {'PID':>8} {'BACKEND':8}{'BUSY':>10}{'IDLE':>6}{'QUEUE':>6}"
-            f"{'CONNS':>7}{'LAG':>7}{'CPU':>6}{'RSS':>10}"
+            f"{'CONNS':>7}{'RPS':>8}{'LAG':>8}{'CPU':>6}{'RSS':>9}"
         )
     else:
         text = " what the server and the application have printed"
@@ -293,8 +315,8 @@ def _workers(figures: Figures, look: Look) -> list[Row]:
         busy = f"{one['busy']}/{one['limit']}"
         text = (
             f" {one['pid']:>8} {one['backend']:8}{busy:>10}{one['idle']:>6}{one['queued']:>6}"
-            f"{one['connections']:>7}{spell_seconds(one['lag']):>7}{f'{100 * row.cpu:.0f}%':>6}"
-            f"{spell_bytes(one['rss_bytes']):>10}"
+            f"{one['connections']:>7}{spell_count(row.rate):>8}{spell_seconds(one['lag']):>8}"
+            f"{f'{100 * row.cpu:.0f}%':>6}{spell_bytes(one['rss_bytes']):>9}"
         )
         found.append(Row(Text(text + ("  draining" if one["draining"] else ""))))
     return found
@@ -335,6 +357,19 @@ def _foot(look: Look, width: int) -> Text:
     elif look.stack is not None:
         keys = "Up Down scroll   Esc back   q quit"
     else:
-        quit_ = "q stop and quit" if look.owned else "q quit"
-        keys = f"? help  Tab view  Enter stack  o sort  / filter  p pause  + - calls  d drain  {quit_}"
+        keys = _keys(look, width - 2)
     return Text(set_cell_size(f" {keys}", width), style="reverse")
+
+
+def _keys(look: Look, room: int) -> str:
+    """As many keys as there is room for; how to leave and where the others are told is always among them."""
+    leave = "q stop and quit" if look.owned else "q quit"
+    shown = "? help"
+    for key in (
+        *("Tab view", "Enter stack", "o sort", "/ filter", "p pause", "d drain", "+ - calls"),
+        *("r reload", "w W workers"),
+    ):
+        if len(f"{shown}  {key}  {leave}") > room:
+            break
+        shown += f"  {key}"
+    return f"{shown}  {leave}"

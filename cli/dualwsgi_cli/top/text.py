@@ -16,13 +16,14 @@ def plain(text: str) -> str:
 
 
 def spell_seconds(seconds: float) -> str:
-    """A length of time in three digits: 950us, 1.25ms, 12.3s."""
+    """A length of time in three digits: 950us, 1.25ms, 12.0s; as wide from one frame to the next."""
     if seconds <= 0:
         return "0"
     for unit, size in (("us", 1e-6), ("ms", 1e-3), ("s", 1.0)):
         value = seconds / size
         if value < 999.5 or unit == "s":
-            return f"{value:.0f}{unit}" if value >= 99.95 else f"{value:.3g}{unit}"
+            digits = 2 if value < 9.995 else 1 if value < 99.95 else 0
+            return f"{value:.{digits}f}{unit}"
     return ""  # not reached
 
 
@@ -46,5 +47,6 @@ def spell_bytes(count: float) -> str:
     """Octets in powers of 1024: 900 B, 12.3 MB."""
     for unit, size in (("GB", 1 << 30), ("MB", 1 << 20), ("kB", 1 << 10)):
         if count >= size:
-            return f"{count / size:.3g} {unit}"
+            value = count / size
+            return f"{value:.{2 if value < 9.995 else 1 if value < 99.95 else 0}f} {unit}"
     return f"{count:.0f} B"

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import _socket
 import os
+import stat
 import sys
 import time
 from posix import write
@@ -34,6 +35,9 @@ COMPLAINT_INTERVAL: Final = 60.0
 """Seconds between two reports that the log cannot be written."""
 
 NEWLINE: Final = 10
+
+LOOK_EVERY: Final = 1.0
+"""Seconds between two looks whether the file was moved away."""
 
 SYSLOG: Final = "syslog:"
 SYSLOG_PRIORITY: Final = 16 * 8 + 6
@@ -58,6 +62,7 @@ class AccessLog:
         self._torn = False  # the last line in the file has no end
         self._dropped = 0  # lines, since it was last written
         self._next_complaint = 0.0
+        self._looked = 0.0
 
     def _open(self) -> int:
         if self._syslog:
@@ -113,7 +118,7 @@ class AccessLog:
         """Writes what is held.  A log that cannot be written is reported, and its lines dropped."""
         lines = self._lines
         with self._flushing:
-            if self._stale:
+            if self._stale or self._is_moved():
                 self._open_anew()
             count = len(lines)
             if not count:
@@ -167,6 +172,20 @@ class AccessLog:
         From any thread or signal handler, so it does no more than to take a note of it.
         """
         self._stale = True
+
+    def _is_moved(self) -> bool:
+        """Whether the file of that name is another by now, as after a rotation that sends no signal."""
+        now = time.time()
+        if self._syslog or self._target == "-" or self._fd < 0 or 0 <= now - self._looked < LOOK_EVERY:
+            return False
+        self._looked = now
+        try:
+            there, ours = os.stat(self._target), os.fstat(self._fd)
+        except FileNotFoundError:
+            return True
+        except OSError:
+            return False
+        return stat.S_ISREG(ours.st_mode) and not os.path.samestat(there, ours)
 
     def _open_anew(self) -> None:
         self._stale = False

@@ -82,6 +82,7 @@ def take(server: Server) -> Snapshot:
         "supervisor": server.supervisor,
         "backend": server.config.backend,
         "uptime": now - server.started if server.started else 0.0,
+        "requests": counters.requests,
         "cpu_seconds": process_time(),
         "rss_bytes": resident(),
         "threads": len(sys._current_frames()),

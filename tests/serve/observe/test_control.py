@@ -143,6 +143,30 @@ def test_a_loop_that_never_waits_is_seen_and_its_stack_told(kit: Kit, tmp_path: 
         assert client.response().status == 200
 
 
+def test_a_call_that_waits_for_a_socket_is_found_by_its_stack(kit: Kit, tmp_path: Path) -> None:
+    net: Any = socket
+    if kit.backend == "green":
+        from dualwsgi.green import socket as net
+    theirs, ours = net.socketpair()
+
+    def asking_somebody(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+        assert theirs.recv(1) == b"!"
+        return answering()(environ, start_response)
+
+    served = kit.serve(asking_somebody, control_socket=str(tmp_path / "c"))
+    client = served.client().send(request(target="/upstream"))
+    with attach(socket_of(served)) as attached:
+        flight = eventually(lambda: attached.ask("snapshot")["in_flight"])[0]
+        (stack,) = eventually(lambda: attached.ask("stacks", request=flight["id"]))
+        assert stack["what"] == "GET /upstream"
+        frame = next(one for one in stack["frames"] if one["function"] == "asking_somebody")
+        assert "theirs.recv(1)" in frame["code"]
+    os.write(ours.fileno(), b"!")
+    assert client.response().status == 200
+    theirs.close()
+    ours.close()
+
+
 def test_a_stream_comes_again_and_again_until_something_is_said(served: Served) -> None:
     with attach(socket_of(served)) as attached:
         stream = attached.stream(0.05)
