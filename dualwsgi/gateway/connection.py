@@ -306,7 +306,7 @@ class Connection:
             return CLOSE
         if not data:
             turn.counters.errors += 1
-            return self._reject(turn, BadRequest(400, "the request head was cut short"))
+            return self._reject(turn, BadRequest(400, "the request head was cut short"), self.buffer)
         self._more = len(data) == HEAD_READ
         if not isinstance(self.buffer, bytearray):
             self.buffer = bytearray(self.buffer)  # grows without being copied for every octet
@@ -330,7 +330,7 @@ class Connection:
             self._scanned = 0
         except BadRequest as error:
             turn.counters.errors += 1
-            return self._reject(turn, error)
+            return self._reject(turn, error, self.buffer)
         return self._begin_request(head, turn)
 
     def _begin_request(self, head: bytes, turn: Turn) -> Verdict:
@@ -340,7 +340,7 @@ class Connection:
         except BadRequest as error:
             turn.counters.errors += 1
             self.phase = Phase.HEAD
-            return self._reject(turn, error)
+            return self._reject(turn, error, head)
         self._kept += kept
         self.request = request
         health = self.site.health
@@ -836,13 +836,17 @@ class Connection:
         self._environ = None
         return self._lost(self._exchange)
 
-    def _reject(self, turn: Turn, error: BadRequest) -> Verdict:
-        """Answers a request that breaks the protocol; nothing after it is read as a request."""
+    def _reject(self, turn: Turn, error: BadRequest, head: bytes | bytearray = b"") -> Verdict:
+        """Answers a request that breaks the protocol; nothing after it is read as a request.
+
+        `head` is what came of its head, if that made no request.
+        """
         self._environ = None
         known = self.phase in (Phase.BODY, Phase.RUNNING)
         if not known:
             logger.info("%s: %d, %s", self._peer.get("REMOTE_ADDR") or "-", error.status, error.reason)
-        return self._answer(turn, error.status, error.reason, logged=known)
+        content = not head.startswith(b"HEAD ")
+        return self._answer(turn, error.status, error.reason, logged=known, content=content)
 
     def _apologize(self, error: BaseException) -> Verdict:
         text = "the application failed"
@@ -850,11 +854,13 @@ class Connection:
             text = "".join(traceback.format_exception(error)).encode("utf-8", "backslashreplace").decode()
         return self._answer(self.outlet.turn, 500, text, logged=True)
 
-    def _answer(self, turn: Turn, code: int, text: str, *, fields: bytes = b"", logged: bool) -> Verdict:
+    def _answer(
+        self, turn: Turn, code: int, text: str, *, fields: bytes = b"", logged: bool, content: bool = True
+    ) -> Verdict:
         """Sends a whole response of the server's own and ends the connection after it."""
         outlet = self.outlet
         outlet.turn = turn
-        octets, content = self._octets(code, text, logged=logged, now=turn.now, fields=fields)
+        octets, size = self._octets(code, text, logged=logged, now=turn.now, fields=fields, content=content)
         status = f"{code} {REASONS[code]}"
         gone = False
         try:
@@ -862,7 +868,7 @@ class Connection:
         except ClientGone:
             gone = True
             status = CLIENT_CLOSED
-        self._note(self.request if logged else None, status, 0 if gone else content)
+        self._note(self.request if logged else None, status, 0 if gone else size)
         if gone:
             turn.counters.gone += 1
             return CLOSE
@@ -890,7 +896,7 @@ class Connection:
         return self._next_request() if keep_alive else self._close_gently()
 
     def _octets(
-        self, code: int, text: str, *, logged: bool, now: float, fields: bytes = b""
+        self, code: int, text: str, *, logged: bool, now: float, fields: bytes = b"", content: bool = True
     ) -> tuple[bytes, int]:
         """A response of the server's own, and how many octets of it are content."""
         site = self.site
@@ -901,7 +907,7 @@ class Connection:
             site.date.line,
             server_field=site.server_field,
             fields=fields,
-            content=not (logged and self.request.line.method == "HEAD"),
+            content=content and not (logged and self.request.line.method == "HEAD"),
         )
         return octets, len(octets) - octets.index(HEAD_END) - len(HEAD_END)
 
@@ -962,7 +968,7 @@ class Connection:
         if phase is not Phase.FLUSH:
             turn.counters.expired += 1
         if phase is Phase.HEAD and self.buffer.strip(b"\r\n"):
-            return self._reject(turn, BadRequest(408, "the request head took too long"))
+            return self._reject(turn, BadRequest(408, "the request head took too long"), self.buffer)
         if phase is Phase.BODY:
             return self._reject(turn, BadRequest(408, "the request body stalled"))
         if phase is Phase.FLUSH:

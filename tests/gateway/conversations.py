@@ -601,6 +601,10 @@ talk(
     *[200] * 10,
 )
 talk("a pipeline that breaks", NEXT * 3 + b"BAD\r\n\r\n" + SMUGGLED, 200, 200, 200, 400)
+talk("HEAD without Host", ask(method=b"HEAD", host=b""), 400, head=True)
+talk("HEAD with a field that is none", ask(b"X", method=b"HEAD"), 400, head=True)
+talk("HEAD with LF", b"HEAD / HTTP/1.1\nHost: a\n\n", 400, head=True)
+talk("HEAD with an expectation", ask(b"Expect: x", method=b"HEAD"), 417, head=True)
 talk("HEAD and GET", ask(method=b"HEAD") + NEXT, 200, 200, head=True)
 talk("Upgrade alone", ask(b"Upgrade: websocket") + NEXT, 200, 200)
 talk(
