@@ -6,6 +6,7 @@ What the operator got wrong ends here: one message on standard error, exit code 
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, NoReturn
@@ -159,6 +160,10 @@ def make_server(plan: Plan) -> Server:
 
 def run_alone(plan: Plan) -> int:
     """Serve from this process; returns the exit code."""
+    if os.getpid() == 1:
+        # The first process of a container dies of no signal that it has not asked for, and importing
+        # the application may take longer than whoever stops it waits.
+        signal.signal(signal.SIGTERM, lambda number, _: os._exit(128 + number))
     server = make_server(plan)
     raise_limit()
     with held_pid_file(plan.config):

@@ -17,7 +17,7 @@ import os
 import ssl
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from time import monotonic
+from time import monotonic, time
 from typing import Any, Final
 
 from ..config import Config
@@ -129,6 +129,7 @@ class Certificates:
         first: ssl.SSLContext | None = None
         for pair in self._pairs:
             certificate = self._read(pair)
+            _warn_of_dates(pair.certificate, certificate)
             names = frozenset(_names(certificate))
             context = contexts.get(names)
             if context is None:
@@ -232,6 +233,15 @@ class Certificates:
 
 def _unreadable(field: str, path: str, error: OSError) -> ConfigError:
     return ConfigError(f"{field}: cannot read {path!r}: {error.strerror}; give a file that can be read")
+
+
+def _warn_of_dates(path: str, certificate: dict[str, Any]) -> None:
+    """No reason not to start: who tests may want it so, and a server that is down serves nobody either."""
+    now, begin, end = time(), certificate["notBefore"], certificate["notAfter"]
+    if ssl.cert_time_to_seconds(end) < now:
+        logger.warning("certfile: %s has expired on %s; clients refuse it", path, end)
+    elif ssl.cert_time_to_seconds(begin) > now:
+        logger.warning("certfile: %s is not valid before %s; clients refuse it", path, begin)
 
 
 # Choosing by name

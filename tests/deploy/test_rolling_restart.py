@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -26,17 +27,18 @@ pytestmark = [
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that are free, as those that are HEALTH higher."""
+    """Ports that are free, as those that are HEALTH higher; below those that the system gives to clients,
+    one of which would take the place of a server that is being restarted."""
     ports: list[int] = []
-    while len(ports) < count:
-        with socket.create_server(("127.0.0.1", 0)) as sock:
-            port = sock.getsockname()[1]
+    for port in random.sample(range(20_000, 32_000, 2), 6_000):
         try:
-            socket.create_server(("127.0.0.1", port + HEALTH)).close()
-        except (OSError, OverflowError):
+            for each in (port, port + HEALTH):
+                socket.create_server(("127.0.0.1", each)).close()
+        except OSError:
             continue
-        if port not in ports:  # the system may give the same one again
-            ports.append(port)
+        ports.append(port)
+        if len(ports) == count:
+            break
     return ports
 
 

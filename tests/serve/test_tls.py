@@ -10,6 +10,7 @@ import shutil
 import socket
 import ssl
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 from time import monotonic
@@ -277,6 +278,17 @@ def test_a_changed_certificate_is_served_without_a_restart(
     os.replace(second, path)
     assert shown(served, "localhost") == "second"
     assert before.send(request()).response().status == 200
+
+
+@pytest.mark.parametrize(("days", "says"), [(30, "has expired on"), (-30, "is not valid before")])
+def test_a_certificate_out_of_its_time_is_served_and_told_of(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, said: Any, days: int, says: str
+) -> None:
+    now = time.time()
+    monkeypatch.setattr("dualwsgi.serve.certificates.time", lambda: now + days * 86_400)
+    served = serve(answering(), over="tls")
+    assert f"{pki.server()} {says} " in said()[0]
+    assert served.ask().status == 200
 
 
 # What is no handshake, and what is slow
