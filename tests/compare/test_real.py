@@ -295,6 +295,7 @@ def test_a_backend_against_itself_shows_no_difference(compare: Any, tmp_path: Pa
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(300)
 @needs_wrk
 def test_two_settings_of_one_backend_are_compared_too(compare: Any, tmp_path: Path) -> None:
     side = ("--side", "threads --threads 1", "--side", "threads --threads 2")
