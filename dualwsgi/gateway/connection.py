@@ -92,6 +92,7 @@ class Connection:
         "_more",
         "_peer",
         "_read",
+        "_resembling",
         "_resting",
         "_scanned",
         "_served",
@@ -120,6 +121,7 @@ class Connection:
         self._read = stream.read
         self._write = stream.write
         self._heads = site.heads.plain
+        self._resembling = site.heads.resembling
         self.deadline = deadline = Deadline(self)
         # A method kept in a dictionary of its own object is a cycle; close() breaks it.
         self._peer: Environ = {
@@ -166,12 +168,18 @@ class Connection:
         request = self._heads.known.get(data)
         if request is not None:
             turn.counters.head_hits += 1
-            self.request = request
-            self.since = turn.now
-            self._environ = environ = request.environ.copy()
-            environ.update(self._peer)
-            return RUN
-        return self._take(data, turn)
+            environ = request.environ.copy()
+        else:
+            # The second shortest: it is like one of them but for the values of some lines.
+            found = self._resembling(data)
+            if found is None:
+                return self._take(data, turn)
+            request, environ = found
+        self.request = request
+        self.since = turn.now
+        self._environ = environ
+        environ.update(self._peer)
+        return RUN
 
     def _resume(self, turn: Turn) -> Verdict:
         """advance() in every phase but IDLE."""
@@ -214,6 +222,7 @@ class Connection:
         """The site hears proxies."""
         if edge.forwarders is not None:
             self._heads = edge.no_heads
+            self._resembling = edge.no_resemblance
         if edge.expects_header(self._peer):
             self.phase = Phase.PREAMBLE
         else:

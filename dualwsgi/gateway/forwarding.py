@@ -17,9 +17,10 @@ from typing import Any, Final
 from ..config import Config
 from ..http11 import proxy
 from ..http11.forwarded import Trust, client_node, parse_forwarded, parse_list
+from ..http11.head import Limits
 from ..http11.proxy import ProxyHeader
 from .environ import Environ, percent_decode
-from .heads import Request
+from .heads import Heads, Request
 from .memory import Memory
 
 KEYS: Final = {
@@ -58,6 +59,7 @@ class Edge:
         self._believed = frozenset(KEYS[name] for name in config.forwarded_headers)
         self._read: dict[tuple[str | None, ...], Reading] = {}
         self.no_heads: Memory[Request] = Memory(1, 1)  # the short way, closed
+        self.no_resemblance = Heads({}, Limits()).resembling  # and the other
 
     def expects_header(self, peer: Environ) -> bool:
         """Whether a connection from here begins with a PROXY protocol header."""

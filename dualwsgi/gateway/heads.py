@@ -30,6 +30,8 @@ HEAD_SIZE: Final = 16384
 STEMS_KEPT: Final = 4
 STEM_GAP: Final = 3
 """Lines that may differ between two heads with a stem in common."""
+RESEMBLED_UNLOOKED: Final = 15
+"""So many of sixteen heads like others are not looked at whether they have come before."""
 STEM_LINES: Final = 64
 """Request lines that a stem remembers its heads with."""
 
@@ -41,8 +43,8 @@ STEM_REST: Final = 1024
 class Request:
     """A request head and what was made of it; kept with heads that come again, so never changed.
 
-    `head` is its octets, `lines` its field lines.  `model`, if there is one, is a request that
-    differs in none of what access logs usually tell.
+    `head` is its octets, `lines` its field lines.  In one that stands for all heads of a stem (see
+    Heads.resembling) the values are empty in which these differ, and which nobody reads there.
     """
 
     __slots__ = (
@@ -56,7 +58,6 @@ class Request:
         "line",
         "logged",
         "may_tunnel",
-        "model",
         "small_body",
     )
 
@@ -85,7 +86,6 @@ class Request:
             and not self.may_tunnel
         )
         self.logged: tuple[str, str] | None = None  # the parts of its log line that the head decides
-        self.model: Request | None = None
 
     @property
     def lines(self) -> list[FieldLine]:
@@ -109,7 +109,6 @@ class Request:
         other.is_last = self.is_last
         other.is_plain = self.is_plain
         other.logged = None
-        other.model = self.model
         return other
 
 
@@ -130,18 +129,28 @@ class _Stem:
     line and the stem's first lines; what is known of it is kept for each such line.
     """
 
-    __slots__ = ("_end", "_environ", "_fields", "_gaps", "_kinds", "_mark", "_start", "_unlogged", "_version")
+    __slots__ = (
+        "_end",
+        "_environ",
+        "_fields",
+        "_gaps",
+        "_kinds",
+        "_mark",
+        "_start",
+        "_version",
+        "is_short",
+    )
 
     def __init__(
         self,
         start: list[str],
         names: list[str],
         end: list[str],
-        fields: Fields,
-        environ: Environ,
+        said: tuple[Fields, Environ],
         version: tuple[int, int],
         field_size: int,
     ) -> None:
+        fields, environ = said
         self._start = "\r\n".join(start).encode("latin-1")
         self._end = "".join(f"{line}\r\n" for line in [*end, ""]).encode("latin-1")
         first, *others = [f"{name}:".encode("latin-1") for name in names]
@@ -151,19 +160,19 @@ class _Stem:
         self._gaps += [
             (prefix, environ_key(name), field_size) for prefix, name in zip(others, names[1:], strict=True)
         ]
-        self._unlogged = not {"referer", "user-agent"} & {name.lower() for name in names}
+        self.is_short = not (fields.chunked or fields.length or fields.upgrade)  # nothing follows such a head
         self._fields = fields
         self._environ = environ
         self._version = version
         self._kinds: dict[bytes, tuple[Request, Environ]] = {}
 
     def match(self, head: bytes, lines: dict[Hashable, KnownLine]) -> tuple[Request, Environ] | None:
-        """The request of a head that differs in the values alone, which are plain; else None.
+        """The kind of request that a head makes if its values alone differ, and are plain; else None.
 
         `lines` are the request lines that are known.
         """
         before, _, rest = head.partition(self._mark)
-        kind = self._kinds.get(before) or self._kind(before, head, lines)
+        kind = self._kinds.get(before) or self._kind(before, lines)
         if kind is None:
             return None
         environ = kind[1].copy()
@@ -175,20 +184,21 @@ class _Stem:
             if not value.isprintable():
                 return None  # a tab may be, a line end may not: the plain way knows
             environ[key] = value.strip(" ")
-        return (kind[0].with_head(head), environ) if rest == self._end else None
+        # Neither what is common nor a printable value holds an empty line, so this is the whole head.
+        return (kind[0], environ) if rest == self._end else None
 
-    def _kind(
-        self, before: bytes, head: bytes, lines: dict[Hashable, KnownLine]
-    ) -> tuple[Request, Environ] | None:
-        """What requests that start so are like, to be copied."""
+    def _kind(self, before: bytes, lines: dict[Hashable, KnownLine]) -> tuple[Request, Environ] | None:
+        """What requests that start so are like, if they are of this stem."""
         text, _, start = before.partition(b"\r\n")
         known = lines.get(text)
         if known is None or start != self._start or known[0].version is not self._version:
             return None
         line, said = known
-        request = Request(line, self._fields, head)
-        if self._unlogged:
-            request.model = request
+        if line.method == "CONNECT":
+            return None
+        # Its head is that of none of them: what differs is empty there.
+        names = b"".join(prefix + b"\r\n" for prefix, _, _ in self._gaps)
+        request = Request(line, self._fields, before + self._mark + names + self._end)
         if len(self._kinds) >= STEM_LINES:
             self._kinds.clear()
         kind = self._kinds[before] = request, {**self._environ, **said}
@@ -199,12 +209,19 @@ class Heads:
     """The memory of one site's request heads; `base` is what every environ starts from.
 
     Heads for `unkept` paths are never remembered: they are not the application's, and what is found
-    in the memory is.
+    in the memory is.  `reads` are the fields, in lower case, that somebody reads in Request.lines.
     """
 
-    def __init__(self, base: Environ, limits: Limits, unkept: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        base: Environ,
+        limits: Limits,
+        unkept: Collection[str] = (),
+        reads: frozenset[str] = frozenset(),
+    ) -> None:
         self._base = base
         self._unkept = unkept
+        self._reads = reads
         self._limits = limits
         # Heads with something to read after them are kept apart, since the driver runs what it finds
         # in `plain` at once.
@@ -212,6 +229,8 @@ class Heads:
         self._with_input: Memory[Request] = Memory(256, 1 << 18)
         self._lines: Memory[KnownLine] = Memory(1024, 1 << 18)
         self._stems: list[_Stem] = []
+        self._short_stems: list[_Stem] = []  # those of them whose heads may have one request for all
+        self._resembled = 0
         self._last: list[str] | None = None  # the field lines of the last head that was parsed whole
         self._luck = STEM_TRIES  # tries left, or how many heads until the next one if it is negative
         self._turned = 0.0
@@ -222,8 +241,21 @@ class Heads:
             memory.age(now)
         if now - self._turned > Memory.LIFE:
             self._turned = now
-            self._stems = []
+            self._set_stems([])
             self._last = None
+
+    def resembling(self, data: bytes) -> tuple[Request, Environ] | None:
+        """A request that stands for the head, and its environ, if `data` is a head like others; else None.
+
+        The application is to be called for it at once.
+        """
+        self._resembled += 1
+        if self._resembled & RESEMBLED_UNLOOKED:  # else it goes by request(), which finds what comes again
+            for stem in self._short_stems:
+                found = stem.match(data, self._lines.known)
+                if found is not None:
+                    return found
+        return None
 
     def request(self, head: bytes, may_keep: bool) -> tuple[Request, Environ, bool]:
         """The request that a whole head makes, a new environ, and whether the head was kept just now.
@@ -272,7 +304,7 @@ class Heads:
         if known is None:
             line = http.parse_request_line(text)
             known = line, line_environ(line)
-            if self._lines.comes_again(octets):
+            if line.path not in self._unkept and self._lines.comes_again(octets):
                 self._lines.keep(octets, known, 4 * len(text) + 512)
         return known
 
@@ -284,7 +316,8 @@ class Heads:
             for stem in self._stems:
                 found = stem.match(head, self._lines.known)
                 if found is not None:
-                    return found
+                    kind, environ = found
+                    return kind.with_head(head), environ
         return None
 
     def _learn(
@@ -294,10 +327,14 @@ class Heads:
         last, self._last = self._last, lines
         stem = self._common_to(last, lines, parsed, fields, version) if last is not None else None
         if stem is not None:
-            self._stems = [stem, *self._stems[: STEMS_KEPT - 1]]
+            self._set_stems([stem, *self._stems[: STEMS_KEPT - 1]])
             self._luck = STEM_TRIES
         elif last is not None:
             self._luck = self._luck - 1 or -STEM_REST
+
+    def _set_stems(self, stems: list[_Stem]) -> None:
+        self._stems = stems
+        self._short_stems = [stem for stem in stems if stem.is_short]
 
     def _common_to(
         self,
@@ -329,4 +366,6 @@ class Heads:
             if spoken or not key or key in environ:
                 return None  # it speaks of framing, or is to be left out or joined: the plain way knows how
             environ[key] = ""
-        return _Stem(lines[:start], names, lines[end:], fields, environ, version, self._limits.field_size)
+        stem = _Stem(lines[:start], names, lines[end:], (fields, environ), version, self._limits.field_size)
+        stem.is_short = stem.is_short and self._reads.isdisjoint(name.lower() for name in names)
+        return stem

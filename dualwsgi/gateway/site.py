@@ -31,7 +31,10 @@ Application = Callable[..., Any]
 
 
 class AccessLog(Protocol):
-    """What is told of each response."""
+    """What is told of each response.  `reads` are the request fields, in lower case, that it may tell of."""
+
+    @property
+    def reads(self) -> frozenset[str]: ...
 
     def __call__(
         self, request: Request | None, peer: dict[str, str], status: str, size: int, seconds: float
@@ -97,7 +100,8 @@ class Site:
         self.log = log
         self.health = HealthLane(checks, self.server_field) if checks else None
         self.refused_at = -inf  # when a request was last turned away, in monotonic seconds
-        self.heads = Heads(base_environ(multiprocess=config.supervised), self.limits, checks or ())
+        base = base_environ(multiprocess=config.supervised)
+        self.heads = Heads(base, self.limits, checks or (), log.reads if log is not None else frozenset())
         self.plans: Memory[ResponsePlan] = Memory(1024, 1 << 20)
         self.edge: Edge | None = None
         if config.proxy_protocol != "off" or config.forwarded_allow_ips:

@@ -102,6 +102,7 @@ class _Ends:
         self._ended = ended
         self._open = under_way
         self._log = log
+        self.reads = log.reads if log is not None else frozenset[str]()
 
     def __call__(
         self, request: Request | None, peer: dict[str, Any], status: str, size: int, seconds: float

@@ -50,6 +50,8 @@ class AccessLog:
     Raises ConfigError if the file cannot be opened.
     """
 
+    reads = frozenset({"referer", "user-agent"})
+
     def __init__(self, target: str) -> None:
         self._target = target
         self._syslog = target.startswith(SYSLOG)
@@ -86,7 +88,7 @@ class AccessLog:
         if request is None:
             said = ('"-" ', ' "-" "-"\n')
         else:
-            said = request.logged or self._say(request.model or request)
+            said = request.logged or self._say(request)
         now = time.time()
         if int(now) != self._second:
             self._turn_second(int(now))
@@ -98,8 +100,6 @@ class AccessLog:
             self.flush()
 
     def _say(self, request: Request) -> tuple[str, str]:
-        if request.logged is not None:
-            return request.logged
         line = request.line
         named = {name.lower(): value for name, value, _ in request.lines}
         referer, agent = escaped(named.get("referer", "-")), escaped(named.get("user-agent", "-"))
@@ -269,6 +269,7 @@ class FormattedLog(AccessLog):
 
     def __init__(self, target: str, form: Format, skip: Skip, journal: Journal | None) -> None:
         super().__init__(target)
+        self.reads = form.reads
         self._format = form
         self._skip = skip
         self._journal = journal

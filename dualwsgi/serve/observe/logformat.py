@@ -212,6 +212,15 @@ _OF_CALL: Final = frozenset(
 )
 """Names that are only known if the application's calls are watched."""
 
+_FIELDS: Final = {
+    "f": "referer",
+    "referer": "referer",
+    "a": "user-agent",
+    "user_agent": "user-agent",
+    "host": "host",
+}
+"""Names of request fields."""
+
 _COMMON: Final = '%(h)s - - %(t)s "%(r)s" %(s)s %(b)s'
 _WELL_KNOWN: Final = {
     "common": _COMMON,
@@ -223,6 +232,8 @@ _NAME: Final = re.compile(r"%\((\{[^{}()]+\}[ioe]|\w+)\)|%%|(%)")
 
 class Format:
     """A format, ready to write lines; `watches_calls` says whether it needs to know of each call.
+
+    `reads` are the fields of requests that stand in it, in lower case.
 
     Raises ConfigError, which names what is not known and says what is.
     """
@@ -249,6 +260,9 @@ class Format:
                 )
         self._text = text
         self._getters = {name: _getter(name) for name in names}
+        self.reads = frozenset(
+            _FIELDS.get(name, name[1:-2].lower()) for name in names if name in _FIELDS or name.endswith("}i")
+        )
         self.watches_calls = any(name in _OF_CALL or name.endswith(("}e", "}o")) for name in names)
         if not self.is_json:
             try:
