@@ -66,22 +66,27 @@ Callback = Callable[[int, int], object]
 class Timer:
     """A call that is due at `when` (seconds of `time.monotonic`)."""
 
-    __slots__ = ("_args", "_fn", "_hub", "when")
+    __slots__ = ("_args", "_fn", "_hub", "pending", "when")
 
     def __init__(self, hub: Hub, when: float, fn: Callable[..., object], args: tuple[Any, ...]) -> None:
         self._hub = hub
         self.when = when
         self._fn: Callable[..., object] | None = fn
         self._args = args
+        self.pending = True
+        """True until it has fired or was cancelled; only to be read."""
 
-    @property
-    def pending(self) -> bool:
-        """True until it has fired or was cancelled."""
-        return self._fn is not None
+    def fire(self) -> None:
+        """By the hub, when it is due."""
+        fn, args = self._fn, self._args
+        self._fn, self._args = None, ()
+        assert fn is not None
+        fn(*args)
 
     def cancel(self) -> None:
         """Never call it.  Harmless when it has fired; only for the hub's own thread."""
-        if self._fn is not None:
+        if self.pending:
+            self.pending = False
             self._fn = None
             self._args = ()
             self._hub._timer_cancelled()
@@ -123,7 +128,8 @@ class Hub:
         self.thread_id = get_native_ident()
         self.asleep = False
         self._ready: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
-        self._timers: list[tuple[float, int, Timer]] = []
+        # When, a number that tells equal times apart, and what is due then: a wait is its own timer.
+        self._timers: list[tuple[float, int, Timer | Waiter]] = []
         self._cancelled = 0
         self._callbacks: dict[int, Callback] = {}
         self._fresh: set[int] = set()
@@ -338,30 +344,27 @@ class Hub:
                 except BaseException as error:
                     self.failed(callback, error)
 
-    def _fire_timers(self, timers: list[tuple[float, int, Timer]], now: float) -> None:
+    def _fire_timers(self, timers: list[tuple[float, int, Timer | Waiter]], now: float) -> None:
         while timers:
             when, _, timer = timers[0]
-            fn = timer._fn
-            if fn is None:
+            if not timer.pending:
                 heappop(timers)
                 self._cancelled -= 1
                 continue
             if when > now:
                 return
             heappop(timers)
-            args = timer._args
-            timer._fn = None
-            timer._args = ()
+            timer.pending = False
             try:
-                fn(*args)
+                timer.fire()
             except BaseException as error:
-                self.failed(fn, error)
+                self.failed(timer, error)
 
     def _timer_cancelled(self) -> None:
         # Cancelled timers stay in the heap until they are due, unless they are its larger part.
         self._cancelled += 1
         if self._cancelled > 512 and self._cancelled * 2 > len(self._timers):
-            self._timers[:] = [entry for entry in self._timers if entry[2]._fn is not None]
+            self._timers[:] = [entry for entry in self._timers if entry[2].pending]
             heapify(self._timers)
             self._cancelled = 0
 
@@ -595,20 +598,21 @@ def closed_error() -> OSError:
 
 
 class Waiter:
-    """One wait of one greenlet: made for it, thrown away after it.
+    """One wait of one greenlet: made for it, thrown away after it; it cannot wait twice.
 
     `wake` may be called from anywhere (other threads, signal handlers, finalizers), any number of
     times, before, during and after the wait; it never switches.  A switch into the greenlet by anybody
     else (a greenlet that ends switches to its parent) does not end the wait.
     """
 
-    __slots__ = ("_over", "error", "greenlet", "hub", "woken")
+    __slots__ = ("_over", "error", "greenlet", "hub", "pending", "woken")
 
     def __init__(self, hub: Hub) -> None:
         self.hub = hub
         self.greenlet: greenlet | None = None
         self.woken = False
         self._over = False
+        self.pending = False  # among the timers of the hub
         self.error: BaseException | None = None
 
     def wait(self, timeout: float | None = None) -> bool:
@@ -621,7 +625,10 @@ class Waiter:
             raise RuntimeError("a callback in the hub must not wait: give it a greenlet (spawn or hub.lend)")
         if timeout is not None and timeout <= 0:
             return False
-        timer = None if timeout is None else hub.call_later(timeout, self._end)
+        if timeout is not None:
+            # The wait is its own timer, which a sleep is cheaper for.
+            self.pending = True
+            heappush(hub._timers, (monotonic() + timeout, hub._seq(), self))
         loop = None if _get_loop is None else _get_loop()
         if loop is not None:
             _set_loop(None)
@@ -631,8 +638,9 @@ class Waiter:
                 hub.switch()
         finally:
             self.greenlet = None
-            if timer is not None:
-                timer.cancel()
+            if self.pending:
+                self.pending = False
+                hub._timer_cancelled()
             if loop is not None:
                 _set_loop(loop)
         return self.woken
@@ -641,7 +649,7 @@ class Waiter:
         """End the wait, in the hub's next turn."""
         if not self.woken:
             self.woken = True
-            self.hub.call_soon(self._end)
+            self.hub.call_soon(self.fire)
 
     def fail(self, error: BaseException) -> None:
         """Wake with an error, which the owner of the wait raises (see `error`)."""
@@ -655,7 +663,8 @@ class Waiter:
         if self.greenlet is not None:
             self.greenlet.switch()
 
-    def _end(self) -> None:
+    def fire(self) -> None:
+        """In the hub's greenlet only: the time is over, or `wake` was called."""
         self._over = True
         if self.greenlet is not None:
             self.greenlet.switch()
