@@ -25,10 +25,20 @@ from ..conftest import BACKENDS
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(240)]
 
 APP = """
-import time
+import threading
+
+gate = threading.Event()
+held = set()
 
 def app(environ, start_response):
     size = 0
+    if environ["PATH_INFO"] == "/wait":
+        held.add(threading.get_ident())
+        gate.wait()
+    if environ["PATH_INFO"] == "/held":
+        size = len(held)
+    if environ["PATH_INFO"] == "/open":
+        gate.set()
     while piece := environ["wsgi.input"].read(65536):
         size += len(piece)
     start_response("200 OK", [("Content-Type", "text/plain")])
@@ -143,6 +153,28 @@ def test_10_000_idle_connections_cost_little_and_slow_nobody_down(run: Callable[
             client.close()
         eventually(lambda: served.descriptors < 100, 60)
         assert median_time(quick) < 2 * alone + 0.001
+
+
+@pytest.mark.usefixtures("many_files")
+@pytest.mark.parametrize("run", ["green"], indirect=True)
+def test_5_000_requests_that_wait_at_once_cost_little(run: Callable[..., Running]) -> None:
+    """On green only: on threads each has a thread, and these are as many as one allows."""
+    served = run("--concurrency", "6000")
+    with served.client() as quick:
+        alone = median_time(quick)
+        before, threads = served.rss, served.threads
+        clients = [served.client().send(request("GET", "/wait")) for _ in range(5_000)]
+        eventually(lambda: quick.send(request("GET", "/held")).response().body == b"5000", 60)
+        each = (served.rss - before) / len(clients)
+        among = median_time(quick)
+        assert served.threads <= threads
+        assert each < 12_288, f"{each:.0f} octets each"
+        assert among < 2 * alone + 0.001, f"{among * 1e6:.0f} us among them, {alone * 1e6:.0f} us alone"
+        print(f"{each:.0f} octets each; {alone * 1e6:.0f} us alone, {among * 1e6:.0f} us among them")
+        assert quick.send(request("GET", "/open")).response().status == 200
+        for client in clients:
+            assert client.response().status == 200
+            client.close()
 
 
 def test_500_clients_that_drip_their_heads_hold_no_thread(run: Callable[..., Running]) -> None:
