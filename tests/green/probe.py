@@ -11,8 +11,12 @@ from dualwsgi import green
 monotonic = time.monotonic
 
 
-def cooperative(fn: Callable[..., Any], *args: Any, at_least: int = 2, **kwargs: Any) -> Any:
-    """`fn(*args, **kwargs)`; fails if another greenlet did not get `at_least` turns meanwhile."""
+def cooperative(fn: Callable[..., Any], *args: Any, at_least: int = 1, **kwargs: Any) -> Any:
+    """`fn(*args, **kwargs)`; fails if another greenlet did not get `at_least` turns meanwhile.
+
+    One turn tells: it takes 2 ms for which the call must not have held the thread, and of a machine that is
+    busy otherwise no more can be asked.
+    """
     turns = 0
 
     def tick() -> None:

@@ -802,7 +802,7 @@ def test_native_threads_use_green_sockets_and_clients(isolated: Isolated) -> Non
         import socket, threading, time, urllib.request, http.server
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self):
-                time.sleep(0.05)
+                time.sleep(0.3)
                 self.send_response(200); self.end_headers(); self.wfile.write(b"hello")
             def log_message(self, *args): pass
         http.server.ThreadingHTTPServer.request_queue_size = 50
@@ -814,7 +814,7 @@ def test_native_threads_use_green_sockets_and_clients(isolated: Isolated) -> Non
             with urllib.request.urlopen(url, timeout=5) as answer:
                 return answer.read()
         from probe import timed
-        with timed(1):
+        with timed(3):  # one after the other: 3.6
             both = [green.spawn(pool.apply, fetch) for _ in range(4)] + [green.spawn(fetch) for _ in range(8)]
             assert [one.get() for one in both] == [b"hello"] * 12
         # A native thread that starts threads starts native ones.
