@@ -5,6 +5,7 @@ from __future__ import annotations
 import linecache
 import re
 import sys
+import warnings
 from typing import Any
 
 from .ground import ground
@@ -41,11 +42,22 @@ def hub_prevent_multiple_readers(state: bool = True) -> None:
 
 
 def hub_listener_stacks(state: bool = False) -> None:
-    """Nothing: which greenlet waits where is told by format_hub_listeners."""
+    """Warns: stacks are not kept; who waits for what is told by format_hub_listeners."""
+    _warn_of_stacks("hub_listener_stacks", state)
 
 
 def hub_timer_stacks(state: bool = False) -> None:
-    """Nothing; see hub_listener_stacks."""
+    """Warns, as hub_listener_stacks does."""
+    _warn_of_stacks("hub_timer_stacks", state)
+
+
+def _warn_of_stacks(name: str, state: bool) -> None:
+    if state:
+        warnings.warn(
+            f"{name}: stacks are not kept; format_hub_listeners() tells who waits",
+            RuntimeWarning,
+            stacklevel=3,
+        )
 
 
 def hub_blocking_detection(state: bool = False, resolution: float = 1) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -16,7 +17,12 @@ _nthreads = int(os.environ.get("EVENTLET_THREADPOOL_SIZE") or 20)
 
 def execute(meth: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """meth(*args, **kwargs) in a real thread; the others run meanwhile.  Its result, or what it raises."""
-    return ground.in_native_thread(meth, args, kwargs)
+    try:
+        return ground.in_native_thread(meth, args, kwargs)
+    except Exception:
+        if not QUIET:
+            traceback.print_exc()
+        raise
 
 
 def setup() -> None:

@@ -313,6 +313,33 @@ def converse(ws: Any) -> None:
     NOTES.append(["closed", ws.remote_close_data])
 
 
+def dated(env: Any, start_response: Any) -> Any:
+    start_response("200 OK", [("date", "Thu, 01 Jan 1970 00:00:00 GMT")])
+    return [b""]
+
+
+def with_bad_hook(env: Any, start_response: Any) -> Any:
+    env["eventlet.posthooks"].append((int, ("x",), {}))
+    start_response("200 OK", PLAIN)
+    return [b"ok"]
+
+
+def serve_in_no_pool() -> str:
+    """What a pool without waitall() gets."""
+    sock = eventlet.listen(("127.0.0.1", 0))
+    try:
+        wsgi.server(sock, hello_world, custom_pool=object(), log_output=False)
+    except AttributeError as error:
+        return str(error)
+    finally:
+        sock.close()
+    return "served"
+
+
+def accept(state: bool) -> None:
+    wsgi.is_accepting = state
+
+
 def in_a_generator(env: Any, start_response: Any) -> Any:
     yield from old_websockets(env, start_response)
 

@@ -488,18 +488,80 @@ def test_one_client_that_resets_does_not_end_the_server(annexe: Annexe) -> None:
     assert server.ask().status == 200
 
 
+# What else no test of eventlet's own would notice
+
+
+def test_a_date_of_the_applications_own_is_the_only_one(annexe: Annexe) -> None:
+    answer = annexe.serve("dated").ask()
+    assert [value for name, value in answer.fields if name == "Date"] == ["Thu, 01 Jan 1970 00:00:00 GMT"]
+
+
+def test_what_is_written_is_closed_as_the_client_asked(annexe: Annexe) -> None:
+    with annexe.serve("by_writes").client() as client:
+        answer = client.send(request("GET", "/", CLOSE)).response()
+        assert (answer["Connection"], answer.body) == ("close", b"onetwothree")
+        assert client.ending() == "eof"
+
+
+def test_an_accepted_connect_has_no_length_and_no_chunks(annexe: Annexe) -> None:
+    with annexe.serve("reads_nothing").client() as client:
+        client.send(b"CONNECT test:80 HTTP/1.1\r\nHost: test:80\r\n\r\n")
+        head = client.until_end().partition(b"\r\n\r\n")[0]
+    assert head.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert b"Content-Length" not in head and b"Transfer-Encoding" not in head
+
+
+def test_a_client_that_resets_is_told_of(annexe: Annexe) -> None:
+    server = annexe.serve("hello_world")
+    server.client().send(b"GET / HTTP/1.1\r\n").reset()
+    assert "connection reset by peer ('127.0.0.1'" in server.logs("reset by peer")
+    assert "Traceback" not in server.log
+
+
+def test_a_post_hook_that_fails_leaves_the_response_and_ends_the_connection(annexe: Annexe) -> None:
+    server = annexe.serve("with_bad_hook")
+    with server.client() as client:
+        assert client.send(request()).response().body == b"ok"
+        assert client.ending() == "eof"
+    assert '"GET' not in server.log
+
+
+def test_a_pool_is_asked_for_what_a_pool_has(annexe: Annexe) -> None:
+    assert "custom_pool must have spawn()" in annexe.call("serve_in_no_pool")
+
+
+def test_is_accepting_ends_the_loop_at_its_next_connection(annexe: Annexe) -> None:
+    server = annexe.serve("hello_world")
+    annexe.call("accept", False)
+    try:
+        with server.client():
+            assert eventually(lambda: server.has_returned)
+        assert "wsgi exited, is_accepting=False" in server.log
+    finally:
+        annexe.call("accept", True)
+
+
 # Native serving has none of this
 
 
 def test_native_serving_keeps_none_of_it(serve: Callable[..., Served], said: Callable[[], list[str]]) -> None:
-    def app(environ: dict[str, object], start_response: object) -> list[bytes]:
-        start_response("200 OK", [("x-any", "1")])  # type: ignore[operator]
-        if environ["PATH_INFO"] == "/fails":
+    def app(environ: dict[str, object], start_response: Callable[..., object]) -> object:
+        start_response("200 OK", [("x-any", "1")])
+        path = environ["PATH_INFO"]
+        if path == "/fails":
             raise RuntimeError("intentional")
-        return [str(environ["SERVER_PROTOCOL"]).encode()]
+        if path == "/pieces":
+            return iter([b"abc", b"de"])
+        if path == "/text":
+            return ["text"]
+        own = sorted(key for key in environ if "eventlet" in key or key in ("headers_raw", "RAW_PATH_INFO"))
+        return [f"{environ['SERVER_PROTOCOL']} {own}".encode()]
 
     server = serve(app)
     answer = server.ask()
-    assert answer.body == b"HTTP/1.1" and ("x-any", "1") in answer.fields
+    assert answer.body == b"HTTP/1.1 []" and ("x-any", "1") in answer.fields
+    assert server.ask(request("GET", "/pieces")).chunks == [3, 2]
+    assert server.ask(request("GET", "/text")).status == 500
     assert b"Traceback" not in server.ask(request("GET", "/fails")).body
-    assert "the application failed" in said()[0]
+    assert all("the application failed" in each for each in said())
+    assert server.ask(request("GET", "/", "A: " + "b" * 9000)).status == 431

@@ -120,6 +120,23 @@ ALIKE = {
         assert isinstance(proxy.copy(), tpool.Proxy) and list(proxy) == [1, 2]
         print("pass")
     """,
+    "what debugging is asked for is done, or said not to be": """
+        import contextlib, io, warnings
+        from dualwsgi.eventlet import debug, tpool
+        for ask in (debug.hub_listener_stacks, debug.hub_timer_stacks):
+            ask(False)
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                ask(True)
+            assert [each.filename for each in caught] == ["<string>"], caught
+        said = io.StringIO()
+        debug.tpool_exceptions(True)
+        with contextlib.redirect_stderr(said), contextlib.suppress(ValueError):
+            tpool.execute(int, "x")
+        debug.tpool_exceptions(False)
+        assert "ValueError" in said.getvalue()
+        print("pass")
+    """,
     "serve() ends by StopServe": """
         listener = eventlet.listen(("127.0.0.1", 0))
         def handle(conn, address):

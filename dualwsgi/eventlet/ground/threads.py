@@ -634,7 +634,8 @@ class HubView:
 
     def set_debug_listeners(self, value: bool) -> None: ...
 
-    def set_timer_exceptions(self, value: bool) -> None: ...
+    def set_timer_exceptions(self, value: bool) -> None:
+        print_exceptions(value)
 
     def abort(self, wait: bool = False) -> None: ...
 
