@@ -151,6 +151,7 @@ def stacks(
 @ctl.command("set", cls=Command)
 def set_(
     threads: Annotated[int | None, typer.Option(metavar="N", help="Application calls at once.")] = None,
+    workers: Annotated[int | None, typer.Option(metavar="N", help="Worker processes.")] = None,
     log_level: Annotated[
         str | None, typer.Option(metavar="LEVEL", help="debug, info, warning, error or critical.")
     ] = None,
@@ -160,9 +161,12 @@ def set_(
     """Change a setting of the running server."""
     wanted = {"threads": threads, "log_level": log_level}
     given = {name: value for name, value in wanted.items() if value is not None}
-    if not given:
-        _fail("nothing to set; give --threads or --log-level")
-    _report(_ask(socket, "set", **given), as_json, "changed")
+    if not given and workers is None:
+        _fail("nothing to set; give --threads, --workers or --log-level")
+    answers = _ask(socket, "set", **given) if given else []
+    if workers is not None:  # which one of a fleet tells the supervisor of all
+        answers += _ask_one(socket, "set", workers=workers)
+    _report(answers, as_json, "changed")
 
 
 @ctl.command(cls=Command)

@@ -226,10 +226,24 @@ class Control:
         by = command.get("by")
         if not isinstance(by, int) or isinstance(by, bool) or not 0 < abs(by) <= MOST_STEPS:
             raise _Refused(f"by: {by!r} is no number of workers; give -{MOST_STEPS} to {MOST_STEPS}, not 0")
+        self._step(by)
+        return {"by": by}
+
+    def _step(self, by: int) -> None:
         for _ in range(abs(by)):
             self._signal(signal.SIGTTIN if by > 0 else signal.SIGTTOU)
             native_sleep(0.02)  # two of a kind at once would be one
-        return {"by": by}
+
+    def _steps_to(self, workers: Any) -> int:
+        """How many workers more make as many as are wanted; of the fleet as it is now."""
+        if not self._server.supervisor:
+            raise _Refused("workers: there is no supervisor over this process; start with --supervise")
+        if not isinstance(workers, int) or isinstance(workers, bool) or workers < 1:
+            raise _Refused(f"workers: {workers!r} is no number of workers; give 1 or more")
+        by = workers - len(self._fleet({})["workers"])
+        if abs(by) > MOST_STEPS:
+            raise _Refused(f"workers: {workers} are too many at one time; go by {MOST_STEPS} at most")
+        return by
 
     def _signal(self, number: signal.Signals) -> None:
         supervisor = self._server.supervisor
@@ -239,10 +253,15 @@ class Control:
 
     def _set(self, command: dict[str, Any]) -> Any:
         wanted = {name: value for name, value in command.items() if name not in ("do", "id")}
-        unknown = set(wanted) - {"log_level", "threads", "concurrency"}
+        unknown = set(wanted) - {"log_level", "threads", "concurrency", "workers"}
         if unknown or not wanted:
-            raise _Refused(f"set {', '.join(sorted(unknown)) or 'nothing'}: give log_level or threads")
+            raise _Refused(
+                f"set {', '.join(sorted(unknown)) or 'nothing'}: give log_level, threads or workers"
+            )
+        by = self._steps_to(wanted["workers"]) if "workers" in wanted else 0
         for name, value in wanted.items():
+            if name == "workers":
+                continue
             try:
                 knobs()[name].check(value, name)
             except ConfigError as error:
@@ -253,8 +272,9 @@ class Control:
                 logger.level = getattr(logging, value.upper())
                 for other in (logger, *list(logging.Logger.manager.loggerDict.values())):
                     getattr(other, "_cache", {}).clear()
-            else:
+            elif name != "workers":
                 self._server.set_limit(value)
+        self._step(by)
         return wanted
 
     _COMMANDS: Final[dict[str, Callable[..., Any]]] = {

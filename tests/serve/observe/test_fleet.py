@@ -87,15 +87,23 @@ def fleet(tmp_path: Path) -> Iterator[Callable[..., Fleet]]:
 
 
 # What is shown here is between processes, and each run starts six.
-@pytest.mark.parametrize("backend", ["threads", pytest.param("green", marks=pytest.mark.soak)])
-def test_sent_is_counted_is_logged_with_three_workers_across_a_reload(
-    fleet: Callable[..., Fleet], backend: str
+@pytest.mark.parametrize(
+    ("backend", "workers"),
+    [
+        ("threads", 3),
+        pytest.param("threads", 1, marks=pytest.mark.soak),
+        pytest.param("green", 3, marks=pytest.mark.soak),
+        pytest.param("green", 1, marks=pytest.mark.soak),
+    ],
+)
+def test_sent_is_counted_is_logged_across_a_reload(
+    fleet: Callable[..., Fleet], backend: str, workers: int
 ) -> None:
-    running = fleet("--workers", "3", "--backend", backend)
+    running = fleet("--workers", str(workers), "--supervise", "--backend", backend)
 
     def complete() -> list[dict[str, Any]] | None:
         found = running.snapshots()
-        return found if len(found) == 3 else None
+        return found if len(found) == workers else None
 
     first = eventually(complete, 2 * PATIENCE, every=0.05)
     running.send(40)
@@ -113,7 +121,7 @@ def test_sent_is_counted_is_logged_with_three_workers_across_a_reload(
 
     def replaced() -> bool:
         pids = {worker["pid"] for one in running.snapshots() for worker in one["workers"]}
-        return len(pids) == 3 and not pids & before
+        return len(pids) == workers and not pids & before
 
     eventually(replaced, 3 * PATIENCE, every=0.05)
     running.send(20)
@@ -128,7 +136,12 @@ def test_sent_is_counted_is_logged_with_three_workers_across_a_reload(
         ).stdout
     )
     assert listed["totals"]["requests"] == 20
-    assert len(listed["workers"]) == 3
+    assert len(listed["workers"]) == workers
+    if workers == 1:
+        # After all counts were compared: a worker more, by its number.
+        with attach(find(running.control)[0]) as server:
+            assert server.ask("set", workers=2) == {"workers": 2}
+        eventually(lambda: len(running.snapshots()) == 2, 2 * PATIENCE)
     running.end()
     assert running.process.returncode == 0
     assert running.log.read_text().count('"GET /hello HTTP/1.1" 200') == 60
