@@ -400,3 +400,50 @@ with concurrent.futures.ThreadPoolExecutor(50) as pool:
 """,
         deadline=40,
     )
+
+
+def test_inside_an_application_on_the_backend(isolated: Isolated) -> None:
+    """What waits above in greenlets of its own waits the same in those that the server lends to calls."""
+    isolated(
+        FIFTY
+        + """
+import concurrent.futures, http.client, queue, socket, subprocess, threading
+import dualwsgi
+
+pool = concurrent.futures.ThreadPoolExecutor(50)
+def by_queue():
+    waiting = queue.Queue()
+    threading.Timer(0.3, waiting.put, (1,)).start()
+    assert waiting.get() == 1
+def by_socket():
+    near, far = socket.socketpair()
+    with near, far:
+        threading.Timer(0.3, far.send, (b"x",)).start()
+        assert near.recv(1) == b"x"
+WAYS = {
+    "/sleep": lambda: time.sleep(0.3),
+    "/queue": by_queue,
+    "/socket": by_socket,
+    "/future": lambda: pool.submit(time.sleep, 0.3).result(),
+    "/child": lambda: subprocess.run(["sleep", "0.3"], check=True),
+}
+def app(environ, start_response):
+    WAYS[environ["PATH_INFO"]]()
+    start_response("200 OK", [("Content-Length", "4")])
+    return [b"done"]
+
+server = dualwsgi.Server(app, bind="127.0.0.1:0", backend="green").start()
+port = int(server.addresses[0].rpartition(":")[2].strip("/"))
+def ask(path):
+    connection = http.client.HTTPConnection("127.0.0.1", port)
+    connection.request("GET", path)
+    answer = connection.getresponse().read()
+    connection.close()
+    return answer
+for path in WAYS:
+    assert fifty(lambda n: ask(path)) == [b"done"] * 50
+pool.shutdown()  # its threads live in the hub of the server
+server.stop()
+""",
+        deadline=60,
+    )

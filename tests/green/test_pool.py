@@ -134,14 +134,16 @@ def test_idle_threads_leave(hub: Hub) -> None:
 
 def test_a_killed_caller_stops_waiting(hub: Hub) -> None:
     pool = ThreadPool(1)
-    begun, done = threading.Event(), threading.Event()
-    first = green.spawn(pool.apply, lambda: (begun.set(), time.sleep(0.03), done.set()))
+    begun, enough, done = threading.Event(), threading.Event(), threading.Event()
+    first = green.spawn(pool.apply, lambda: (begun.set(), enough.wait(30), done.set()))
     queued = green.spawn(pool.apply, pytest.fail)
     while not begun.is_set():
         green.sleep(0.001)
     queued.kill()
     first.kill()
-    assert first.finished and not done.is_set()
+    assert first.finished
+    assert not done.is_set()
+    enough.set()
     assert pool.apply(done.is_set)  # the call went on to its end, and the one in the queue never ran
 
 
