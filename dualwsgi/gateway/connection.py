@@ -89,6 +89,7 @@ class Connection:
         "_heads",
         "_input",
         "_kept",
+        "_line_is_good",
         "_more",
         "_peer",
         "_read",
@@ -137,6 +138,7 @@ class Connection:
         self._environ: Environ | None = None
         self.buffer: bytes | bytearray = b""  # what came in and is not parsed; of a body, what follows it
         self._scanned = 0  # how much of it is known to hold no end of a head
+        self._line_is_good = False  # in those is a request line
         self._more = False  # the last read filled its buffer
         self.body: RequestBody | None = None  # while octets of it may come
         self._input: Input | None = None
@@ -329,7 +331,8 @@ class Connection:
                 return AGAIN
             end = find_head_end(self.buffer, self._scanned)
             if end < 0:
-                check_unfinished(self.buffer, self._scanned, self.site.limits)
+                known = self._line_is_good and self._scanned > 0
+                self._line_is_good = check_unfinished(self.buffer, self._scanned, self.site.limits, known)
                 self._scanned = len(self.buffer)
                 return AGAIN  # an end that came with the last octets was told with them, and never again
             if end == len(self.buffer):

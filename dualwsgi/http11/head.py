@@ -138,8 +138,12 @@ def find_head_end(data: bytes | bytearray, scanned: int) -> int:
     return -1 if at < 0 else at + 4
 
 
-def check_unfinished(data: bytes | bytearray, scanned: int, limits: Limits) -> None:
+def check_unfinished(
+    data: bytes | bytearray, scanned: int, limits: Limits, line_is_good: bool = False
+) -> bool:
     """Raises BadRequest if the unfinished head in `data` can no longer become a good one.
+
+    Returns whether the request line is whole and good, which is `line_is_good` next time.
 
     So that a client that ends its lines with a bare LF, speaks TLS or HTTP/0.9, or never ends a line
     is answered now and not at its deadline.  Work is in proportion to the octets after `scanned`.
@@ -155,11 +159,15 @@ def check_unfinished(data: bytes | bytearray, scanned: int, limits: Limits) -> N
     fresh = data[start:stop]
     if len(fresh.translate(None, grammar.HEAD_OCTETS)) != 2 * fresh.count(b"\r\n"):
         raise BadRequest(400, "stray control character in the request head")
+    if line_is_good:
+        return True
     end = data.find(b"\r\n", max(0, scanned - 1))
-    if end >= 0 and data.find(b"\r\n", 0, end + 1) < 0:  # the first line of all has ended just now
-        if end > limits.request_line:
-            raise BadRequest(414, "request line too long")
-        parse_request_line(data[:end].decode("latin-1"))
+    if end < 0:
+        return False
+    if end > limits.request_line:
+        raise BadRequest(414, "request line too long")
+    parse_request_line(data[:end].decode("latin-1"))
+    return True
 
 
 # The parts of a head ----------------------------------------------------------------------------

@@ -211,6 +211,13 @@ DIFFERENT = [
     Judgement(
         "ends the connection",
         HTTPTOOLS,
+        "httptools obeys `Proxy-Connection`, which no RFC defines (RFC 9112 appendix C.2.2).",
+        b"GET / HTTP/1.0\r\nHost: a\r\nProxy-Connection: keep-alive\r\n\r\n",
+        r"(?i)proxy-connection",
+    ),
+    Judgement(
+        "ends the connection",
+        HTTPTOOLS,
         "RFC 9112 section 9.3: `close` wins over `keep-alive`, in whatever order they are said.",
         b"GET / HTTP/1.0\r\nConnection: keep-alive, close\r\n\r\n",
         r"(?i)connection:(?s:.*)close",

@@ -649,8 +649,9 @@ def test_a_head_that_can_still_become_good_is_waited_for(data: bytes) -> None:
 def test_what_an_unfinished_head_may_be_is_judged_piece_by_piece() -> None:
     good = b"GET / HTTP/1.1\r\nHost: a\r\n"
     for cut in range(len(good)):
-        check_unfinished(good[:cut], 0, LIMITS)
-        check_unfinished(good, cut, LIMITS)
+        line_is_good = check_unfinished(good[:cut], 0, LIMITS)
+        assert line_is_good == (b"\r\n" in good[:cut])
+        assert check_unfinished(good, cut, LIMITS, line_is_good)
 
 
 # What one request leaves for the next ------------------------------------------------------------------

@@ -79,6 +79,7 @@ class Reader:
         self._buffer = bytearray()
         self._scanned = 0
         self._skipped = 0
+        self._line_is_good = False
         self._head: tuple[RequestLine, list[FieldLine], Fields] | None = None
         self._body: Body | None = None
         self._content: list[bytes] = []
@@ -100,7 +101,8 @@ class Reader:
             return True
         end = find_head_end(self._buffer, self._scanned)
         if end < 0:
-            check_unfinished(self._buffer, self._scanned, self.limits)
+            known = self._line_is_good and self._scanned > 0
+            self._line_is_good = check_unfinished(self._buffer, self._scanned, self.limits, known)
             self._scanned = len(self._buffer)
             return False
         text, lines = split_head(bytes(self._buffer[:end]), self.limits)
