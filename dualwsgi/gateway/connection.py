@@ -977,6 +977,11 @@ class Connection:
     def expire(self, turn: Turn) -> Verdict:
         """The deadline of the present phase has passed."""
         phase = self.phase
+        if phase is _IDLE or phase is Phase.FRESH:
+            # A request may have come while the server had no time to look.
+            verdict = self.dismiss(turn, turn.now)
+            turn.counters.expired += verdict is CLOSE
+            return verdict
         if phase is not Phase.FLUSH:
             turn.counters.expired += 1
         if phase is Phase.HEAD and self.buffer.strip(b"\r\n"):

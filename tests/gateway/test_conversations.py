@@ -207,3 +207,24 @@ def test_however_it_is_cut(name: str) -> None:
         pytest.fail(f"{error}")
     finally:
         logging.getLogger("dualwsgi").disabled = False
+
+
+@pytest.mark.parametrize("fresh", [True, False], ids=["first request", "second request"])
+def test_a_request_that_came_while_nobody_looked_is_served_and_not_expired(fresh: bool) -> None:
+    """No backend: it takes a loop that stood still beyond a deadline."""
+    ask = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+    stream, turn = Script([ask, ask]), Turn(monotonic())
+    conn = Connection(Site(Listening(), CONFIG), stream, turn)  # type: ignore[arg-type]  # see converse()
+    if not fresh:
+        stream.more()
+        assert conn.advance(turn) is Verdict.RUN
+        assert conn.run(turn) is Verdict.WANT_READ
+    turn.now += 1e6
+    assert conn.overdue(turn.now)
+    stream.more()
+    assert conn.expire(turn) is Verdict.RUN
+    assert conn.run(turn) is Verdict.WANT_READ
+    turn.now += 1e6
+    assert conn.expire(turn) is Verdict.CLOSE
+    assert turn.counters.expired == 1
+    conn.close()
