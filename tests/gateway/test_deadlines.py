@@ -37,7 +37,7 @@ LONG_BODY = request("POST", "/", "Content-Length: 100000")
 def test_a_late_request_is_a_408_and_the_end(
     serve: Serve, over: str, setting: str, sent: bytes, status: int | None
 ) -> None:
-    served = serve(echo, over=over, **{setting: SHORT})
+    served = serve(echo, over=over, linger_timeout=SHORT, **{setting: SHORT})
     began = monotonic()
     client = served.client().send(sent)
     if status is not None:
