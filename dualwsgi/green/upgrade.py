@@ -11,15 +11,22 @@ the garbage collector knows, and each is replaced by a green one *in all places 
 that is native for one user and green for another excludes nobody.  "All" is proven by counting: if
 the references found are fewer than the reference count, somebody holds one that cannot be seen (a
 running function, C code), and the lock stays and is reported.
+
+The attributes of a class are changed through the class, never in its dictionary: the interpreter
+keeps what it has looked up there beside it, without a reference, and forgets it only when the class
+is told of the change.
 """
 
 from __future__ import annotations
 
 import collections
+import contextlib
 import gc
 import sys
 import threading
 import types
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from greenlet import getcurrent
@@ -36,8 +43,13 @@ __all__ = ["upgrade_names", "upgrade_objects"]
 _LEAVE = {"posix", "_socket", "_signal", "_ssl", "nt", "greenlet", "faulthandler"}
 
 
-def _is_ours(module: str) -> bool:
-    return module == "dualwsgi.green" or module.startswith("dualwsgi.green.")
+def _is_ours(module: object) -> bool:
+    return isinstance(module, str) and f"{module}.".startswith("dualwsgi.green.")
+
+
+def _is_class(thing: object) -> bool:
+    """Without a question to the object itself, as `isinstance` may ask: a proxy would load what it is for."""
+    return issubclass(type(thing), type)
 
 
 def _is_foreign(module: str) -> bool:
@@ -62,9 +74,9 @@ def upgrade_names(replaced: dict[int, Any], old: list[Any]) -> list[str]:
                 namespace[key] = new
                 if _is_foreign(name):
                     found.append(f"{name}.{key}")
-            elif isinstance(value, type) and value.__module__ == name:
+            elif _is_class(value) and value.__module__ == name:
                 for attribute, held in list(vars(value).items()):
-                    static = isinstance(held, staticmethod)
+                    static = type(held) is staticmethod
                     new = replaced.get(id(held.__func__ if static else held))
                     if new is None:
                         continue
@@ -92,7 +104,7 @@ _KINDS = {
     originals.NativeLocal: "local",
 }
 
-_FIXED = (tuple, frozenset, types.FrameType, types.GeneratorType, types.FunctionType)
+_IMMUTABLE = 1 << 8  # Py_TPFLAGS_IMMUTABLETYPE, of classes whose attributes cannot be set
 
 
 class _Found:
@@ -137,6 +149,8 @@ def _search() -> dict[int, _Found]:
     everything = gc.get_objects()
     skip = {id(everything), id(found), id(methods), id(sys._getframe())}
     pending = [thing for thing in everything if id(thing) not in skip]
+    # The dictionary of a class stands for the class.
+    classes = {id(_namespace(thing)): thing for thing in pending if _is_class(thing)}
     seen: set[int] = set()
     skip.add(id(pending))
     del everything
@@ -149,9 +163,11 @@ def _search() -> dict[int, _Found]:
                 entry = found.setdefault(id(owner), _Found(owner))
                 entry.methods.setdefault(id(container), methods.setdefault(id(container), _Found(container)))
             continue
-        if kind is _Found or isinstance(container, types.FrameType):
+        if kind is _Found or kind is types.FrameType:
             continue
-        for thing in gc.get_referents(container):
+        referents = gc.get_referents(container)
+        container = classes.get(id(container), container)
+        for thing in referents:
             kind = type(thing)
             if kind in _NATIVE:
                 entry = found.setdefault(id(thing), _Found(thing))
@@ -176,7 +192,7 @@ def _is_exempt(native: Any, holders: list[Any]) -> bool:
     if originals.is_kept_native(native):
         return True
     # Locks inside green objects, and of this library.
-    if any(_is_ours(type(holder).__module__) for holder in holders):
+    if any(_is_ours(_kind(holder).__module__) for holder in holders):
         return True
     if any(
         type(holder) is dict and _is_ours(str(holder.get("__name__"))) and "__file__" in holder
@@ -193,20 +209,34 @@ def _problem(entry: _Found) -> str:
         # References: the entry's own, getrefcount's argument, the loop's variable is the entry.
         if sys.getrefcount(method.native) - 2 > method.seen:
             return "a method of it is in use"
-        if any(not _is_replaceable(holder) for holder in method.holders):
+        if any(not _is_replaceable(holder, method.native) for holder in method.holders):
             return "a method of it is kept where it cannot be replaced"
     # References: the entry's own, getrefcount's argument, and each bound method.
     if sys.getrefcount(entry.native) - 2 - len(entry.methods) > entry.seen:
         return "in use by a running function or C code"
-    if any(not _is_replaceable(holder) for holder in entry.holders):
+    if any(not _is_replaceable(holder, entry.native) for holder in entry.holders):
         return "kept where it cannot be replaced"
     return ""
 
 
-def _is_replaceable(holder: Any) -> bool:
-    return not isinstance(
-        holder, tuple | frozenset | types.FrameType | types.GeneratorType | types.FunctionType
-    )
+def _kind(holder: Any) -> type:
+    """The class that `holder` is, or is an instance of."""
+    kind: type = holder if _is_class(holder) else type(holder)
+    return kind
+
+
+_view: Any = vars(type)["__dict__"].__get__  # of a class's attributes, whatever its metaclass says
+
+
+def _namespace(cls: type) -> Any:
+    """The dictionary behind the read-only view that a class gives of it."""
+    return gc.get_referents(_view(cls))[0]
+
+
+def _is_replaceable(holder: Any, thing: Any) -> bool:
+    """Whether every reference to `thing` that the collector sees in `holder` is in a place known here."""
+    seen = gc.get_referents(_namespace(holder) if _is_class(holder) else holder)
+    return len(_places(holder, thing)) >= sum(each is thing for each in seen)
 
 
 def _green_twin(native: Any) -> Any:
@@ -237,46 +267,55 @@ def _green_twin(native: Any) -> Any:
     return values
 
 
-def _replace(holder: Any, old: Any, new: Any) -> None:
-    if isinstance(holder, type):
-        for key, value in list(vars(holder).items()):
-            if value is old:
-                setattr(holder, key, new)
-        return
-    if isinstance(holder, dict):
-        for key, value in list(holder.items()):
-            if value is old:
-                holder[key] = new
-            if key is old:
-                holder[new] = holder.pop(old)
-        return
-    if isinstance(holder, list | collections.deque):
-        for index, value in enumerate(holder):
-            if value is old:
-                holder[index] = new
-        return
-    if isinstance(holder, set):
-        holder.discard(old)
-        holder.add(new)
-        return
-    if isinstance(holder, types.CellType):
-        holder.cell_contents = new
-        return
-    if isinstance(holder, types.MethodType):
-        return  # bound to something else; its function cannot be a native lock
-    namespace = getattr(holder, "__dict__", None)
-    if isinstance(namespace, dict):
-        for key, value in list(namespace.items()):
-            if value is old:
-                namespace[key] = new
-    for base in type(holder).__mro__:
-        for slot in vars(base).values():
-            if isinstance(slot, types.MemberDescriptorType):
-                try:
+def _places(holder: Any, old: Any) -> list[Callable[[Any], object]]:
+    """Each place of `old` in `holder`, as a function that puts another thing there."""
+    if _is_class(holder):
+        if holder.__flags__ & _IMMUTABLE:
+            return []
+        # By the class of classes, whatever a metaclass makes of assignments.
+        return [
+            partial(type.__setattr__, holder, key) for key, value in _view(holder).items() if value is old
+        ]
+    kind = type(holder)
+    if kind is types.CellType:
+        return [partial(setattr, holder, "cell_contents")]
+    places: list[Callable[[Any], object]] = []
+    if issubclass(kind, dict):
+        items = list(dict.items(holder))
+        places += [partial(dict.__setitem__, holder, key) for key, value in items if value is old]
+        places += [partial(_rename, holder, old) for key, _ in items if key is old]
+    elif issubclass(kind, (list, collections.deque)):
+        places += [partial(holder.__setitem__, index) for index, value in enumerate(holder) if value is old]
+    elif issubclass(kind, set):
+        places += [partial(_exchange, holder, old) for value in holder if value is old]
+    for base in kind.__mro__:
+        if "__slots__" not in _view(base):
+            continue  # the members of C's classes may be read-only
+        for slot in _view(base).values():
+            if type(slot) is types.MemberDescriptorType:
+                with contextlib.suppress(AttributeError, TypeError):
                     if slot.__get__(holder) is old:
-                        slot.__set__(holder, new)
-                except (AttributeError, TypeError):
-                    pass
+                        places.append(partial(slot.__set__, holder))
+    namespace = None
+    with contextlib.suppress(Exception):
+        namespace = object.__getattribute__(holder, "__dict__")
+    if type(namespace) is dict:
+        places += [partial(namespace.__setitem__, key) for key, value in namespace.items() if value is old]
+    return places
+
+
+def _rename(holder: dict[Any, Any], old: Any, new: Any) -> None:
+    holder[new] = holder.pop(old)
+
+
+def _exchange(holder: set[Any], old: Any, new: Any) -> None:
+    holder.discard(old)
+    holder.add(new)
+
+
+def _replace(holder: Any, old: Any, new: Any) -> None:
+    for put in _places(holder, old):
+        put(new)
 
 
 def _describe(entry: _Found) -> str:
@@ -288,7 +327,9 @@ def _describe(entry: _Found) -> str:
 
 
 def _place(holder: Any, native: Any) -> str:
-    if isinstance(holder, dict):
+    if _is_class(holder):
+        return f"the class {holder.__module__}.{holder.__qualname__}"
+    if issubclass(type(holder), dict):
         name = holder.get("__name__")
         if isinstance(name, str) and name in sys.modules:
             keys = [key for key, value in holder.items() if value is native]

@@ -24,6 +24,11 @@ ROOT = HERE.parent.parent
 Isolated = Callable[..., str]
 
 
+def ends_of(text: str, most: int = 6000) -> str:
+    """The text, or its first and last part: the cause comes first, and what it left open afterwards."""
+    return text if len(text) <= most else f"{text[: most // 2]}\n[...]\n{text[-most // 2 :]}"
+
+
 @pytest.fixture
 def isolated(tmp_path: Path) -> Isolated:
     """Run a script in a process of its own; returns what it printed.  It must exit with 0 in time."""
@@ -47,8 +52,8 @@ def isolated(tmp_path: Path) -> Isolated:
         except subprocess.TimeoutExpired:
             process.send_signal(6)  # faulthandler shows where it hangs
             out, err = process.communicate()
-            pytest.fail(f"still running after {deadline} s\n{out}\n{err[-6000:]}")
-        assert process.returncode == code, f"exit code {process.returncode}\n{out}\n{err[-6000:]}"
+            pytest.fail(f"still running after {deadline} s\n{out}\n{ends_of(err)}")
+        assert process.returncode == code, f"exit code {process.returncode}\n{out}\n{ends_of(err)}"
         run.stderr = err  # type: ignore[attr-defined]
         return out
 

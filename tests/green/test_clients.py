@@ -224,7 +224,8 @@ client.close()
             )
 
 
-@pytest.mark.soak  # making a database takes seconds of a core
+@pytest.mark.soak  # making a database takes seconds of a core, and a minute of a busy one
+@pytest.mark.timeout(240)
 def test_postgresql(isolated: Isolated) -> None:
     needs("psycopg", "sqlalchemy")
     port = free_port()
@@ -290,11 +291,12 @@ assert fifty(query) == list(range(50))
 engine.dispose()
 """,
                 str(port),
-                deadline=40,
+                deadline=100,
             )
 
 
 @pytest.mark.soak  # as above
+@pytest.mark.timeout(240)
 def test_mariadb(isolated: Isolated) -> None:
     needs("pymysql")
     port = free_port()
@@ -340,7 +342,7 @@ for n, connection in enumerate(connections):
         connection.close()
 """,
                 str(port),
-                deadline=40,
+                deadline=100,
             )
 
 

@@ -65,6 +65,21 @@ def test_an_early_patch_is_silent_and_quick_even_with_much_imported(isolated: Is
     )
 
 
+def test_what_loads_itself_when_it_is_asked_is_not_asked(isolated: Isolated) -> None:
+    isolated(
+        """
+        class Settings:  # as lazy objects of frameworks, which read their configuration when first used
+            @property
+            def __class__(self):
+                raise RuntimeError("loaded")
+        settings, listed = Settings(), [Settings()]
+        class Uses:
+            settings = Settings()
+        from dualwsgi import green; green.patch()
+        """
+    )
+
+
 def test_groups_can_be_left_out(isolated: Isolated) -> None:
     isolated(
         """
@@ -309,6 +324,193 @@ def test_subprocess_waits_without_polling(isolated: Isolated) -> None:
     )
 
 
+def test_terminals_handlers_for_children_and_wake_up_descriptors(isolated: Isolated) -> None:
+    isolated(
+        """
+        from dualwsgi import green; green.patch()
+        import os, signal, socket, subprocess, sys, time, warnings
+        warnings.simplefilter("ignore", DeprecationWarning)  # forks beside the resolver's threads
+        from probe import cooperative
+
+        # forkpty is a fork: the child's hub is new, and the terminal is a pipe to wait for.
+        pid, terminal = os.forkpty()
+        if not pid:
+            time.sleep(0.03)
+            os.write(1, b"from the child\\n")
+            os._exit(3)
+        assert cooperative(os.read, terminal, 100).startswith(b"from the child")
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 3
+        os.close(terminal)
+
+        # A handler for children takes nothing away from those who wait for one, and a program's own
+        # wake-up descriptor gets its bytes.
+        r, w = socket.socketpair()
+        w.setblocking(False)
+        assert signal.set_wakeup_fd(w.fileno()) == -1
+        told = []
+        signal.signal(signal.SIGCHLD, lambda number, frame: told.append(number))
+        assert cooperative(subprocess.run, ["sleep", "0.02"]).returncode == 0
+        assert told == [signal.SIGCHLD]
+        assert cooperative(r.recv, 10, at_least=0) == bytes([signal.SIGCHLD])
+        assert signal.set_wakeup_fd(-1) == w.fileno()
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        r.close(); w.close()
+
+        # What comes of a shell, by all the ways there are.
+        assert cooperative(subprocess.getoutput, "sleep 0.02; echo x") == "x"
+        big = b"x" * 200_000
+        assert subprocess.run(["cat"], input=big, capture_output=True).stdout == big
+        script = ["sh", "-c", "read line; sleep 0.02; echo $line"]
+        process = subprocess.Popen(script, stdin=-1, stdout=-1, text=True, bufsize=1)
+        process.stdin.write("line\\n")
+        assert cooperative(process.stdout.readline) == "line\\n"
+        process.stdin.close(); process.stdout.close(); process.wait()
+        """
+    )
+
+
+def test_who_waits_for_one_that_resets_is_woken_to_read_and_to_write(isolated: Isolated) -> None:
+    isolated(
+        """
+        from dualwsgi import green; green.patch()
+        import errno, select, socket, struct, time
+        # The other end goes: whoever waits here is woken, to read and to write.
+        def full_pair():
+            listener = socket.create_server(("127.0.0.1", 0))
+            a = socket.create_connection(listener.getsockname())
+            b, _ = listener.accept()
+            listener.close()
+            a.setblocking(False)
+            try:
+                while True:
+                    a.send(b"x" * 65536)
+            except BlockingIOError:
+                a.setblocking(True)
+            return a, b
+        a, b = full_pair()
+        def ends(call, *args):
+            try:
+                call(*args)
+            except OSError as error:
+                return error.errno
+            return 0
+        calls = (a.recv, 1), (a.sendall, b"x"), (select.select, [a], [], [])
+        waiting = [green.spawn(ends, *call) for call in calls]
+        time.sleep(0.001)
+        assert not any(each.finished for each in waiting)
+        b.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        b.close()
+        codes = [each.get(5) for each in waiting]
+        assert codes[2] == 0 and errno.ECONNRESET in codes, codes
+        assert set(codes) <= {0, errno.ECONNRESET, errno.EPIPE}, codes
+        a.close()
+        """
+    )
+
+
+def test_tls_of_asyncio_and_in_memory(isolated: Isolated) -> None:
+    isolated(
+        """
+        from dualwsgi import green; green.patch()
+        import asyncio, socket, ssl
+        from certificate import CERTIFICATE
+        from probe import cooperative
+        server_context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        server_context.load_cert_chain(CERTIFICATE)
+        client_context = ssl.create_default_context(cafile=CERTIFICATE)
+        async def echo(reader, writer):
+            await asyncio.sleep(0.02)
+            writer.write(await reader.readline())
+            await writer.drain()
+            writer.close()
+        port, stop = green.AsyncResult(), []
+        async def serve():
+            server = await asyncio.start_server(echo, "127.0.0.1", 0, ssl=server_context)
+            stop.append((asyncio.get_running_loop(), asyncio.Event()))
+            port.set(server.sockets[0].getsockname()[1])
+            await stop[0][1].wait()
+            server.close()
+        async def ask():
+            reader, writer = await asyncio.open_connection(*address, ssl=client_context, server_hostname=name)
+            writer.write(b"asyncio\\n")
+            line = await reader.readline()
+            writer.close()
+            await writer.wait_closed()
+            return line
+        server = green.spawn(asyncio.run, serve())
+        address, name = ("127.0.0.1", port.get()), "localhost"
+        # Two loops of one thread talk TLS to each other, and a blocking client to one.
+        assert cooperative(asyncio.run, ask()) == b"asyncio\\n"
+        raw = socket.create_connection(address)
+        with client_context.wrap_socket(raw, server_hostname="localhost") as sock:
+            sock.sendall(b"plain\\n")
+            assert cooperative(sock.recv, 100) == b"plain\\n"
+        # TLS in memory, over bytes that travel on a green socket (as TLS within TLS does).
+        with socket.create_connection(address) as sock:
+            incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+            inner = client_context.wrap_bio(incoming, outgoing, server_hostname="localhost")
+            def until_done(call, *args):
+                while True:
+                    try:
+                        result = call(*args)
+                    except ssl.SSLWantReadError:
+                        result = None
+                    sock.sendall(outgoing.read())
+                    if result is not None or call == inner.do_handshake and inner.version():
+                        return result
+                    incoming.write(sock.recv(65536))
+            until_done(inner.do_handshake)
+            until_done(inner.write, b"memory\\n")
+            assert cooperative(until_done, inner.read, 100) == b"memory\\n"
+        stop[0][0].call_soon_threadsafe(stop[0][1].set)
+        server.get(5)
+        """
+    )
+
+
+def test_psycopg2_waits_by_its_callback(isolated: Isolated) -> None:
+    """By a stand-in: what the driver promises of `set_wait_callback` and `poll` is all that is used."""
+    isolated(
+        """
+        from pathlib import Path
+        Path("psycopg2").mkdir(exist_ok=True)
+        Path("psycopg2/__init__.py").touch()
+        Path("psycopg2/extensions.py").write_text(
+            "POLL_OK, POLL_READ, POLL_WRITE = range(3)\\n"
+            "def set_wait_callback(callback):\\n    global wait\\n    wait = callback\\n"
+        )
+        from dualwsgi import green; green.patch()
+        import socket
+        import psycopg2.extensions as psycopg2
+        from probe import cooperative
+
+        class Connection:
+            # As libpq's: it writes what it can, then reads the answer, and is asked again after each wait.
+            def __init__(self):
+                self.sock, self.server = socket.socketpair()
+                self.sock.setblocking(False)
+                self.states = [psycopg2.POLL_WRITE, psycopg2.POLL_READ, psycopg2.POLL_READ]
+                self.fileno = self.sock.fileno
+            def poll(self):
+                return self.states.pop(0) if self.states else psycopg2.POLL_OK
+            def close(self):
+                self.sock.close(); self.server.close()
+
+        connection = Connection()
+        green.spawn_after(0.02, connection.server.send, b"x")
+        cooperative(psycopg2.wait, connection)
+        assert not connection.states
+        connection.close()
+        # In a thread without a hub it blocks that thread.
+        connection = Connection()
+        green.spawn_after(0.02, connection.server.send, b"x")
+        green.ThreadPool(1).apply(psycopg2.wait, connection)
+        assert not connection.states
+        connection.close()
+        """
+    )
+
+
 # Identity
 
 
@@ -347,6 +549,90 @@ def test_each_greenlet_is_a_thread_of_its_own(isolated: Isolated) -> None:
         thread = threading.Thread(target=lambda: names.append(threading.current_thread().name), name="mine")
         thread.start(); thread.join()
         assert names == ["mine"]
+        """
+    )
+
+
+def test_threads_end_recurse_and_are_interrupted_as_natively(isolated: Isolated) -> None:
+    isolated(
+        """
+        from dualwsgi import green; green.patch()
+        import _thread, _threading_local, gc, queue, sys, threading, time, weakref
+        from probe import cooperative
+
+        # A thread that asks for itself, ends itself, has a name and a flag.
+        thread = threading.Thread(target=lambda: threading.current_thread().join(), name="mine", daemon=True)
+        caught = []
+        threading.excepthook = lambda args: caught.append(args.exc_value)
+        thread.start(); thread.join()
+        assert "cannot join current thread" in str(caught.pop()).lower()
+        assert not thread.is_alive() and thread.daemon and thread.name == "mine" and thread.ident
+        try:
+            thread.start()
+        except RuntimeError:
+            pass
+        seen = []
+        _thread.start_new_thread(lambda: (seen.append(1), _thread.exit(), seen.append(2)), ())
+        time.sleep(0.001)
+        assert seen == [1] and not caught
+        assert _thread.stack_size() == 0
+        timer = threading.Timer(30, seen.append, (3,))
+        timer.start(); timer.cancel(); timer.join()
+
+        # As Ctrl-C, from another thread: the main one gets it where it waits.
+        threading.Timer(0.02, _thread.interrupt_main).start()
+        try:
+            cooperative(time.sleep, 30)
+            assert False
+        except KeyboardInterrupt:
+            pass
+
+        # The pure-Python local asks current_thread().
+        class Thing: pass
+        class Local(_threading_local.local):
+            def __init__(self):
+                self.thing = Thing()
+        mine = Local()
+        refs = []
+        def use():
+            assert mine.thing is not here
+            refs.append(weakref.ref(mine.thing))
+            time.sleep(0)
+            assert mine.thing is refs[0]() or mine.thing is refs[1]()
+        here = mine.thing
+        threads = [green.spawn(use), threading.Thread(target=use)]
+        threads[1].start()
+        for each in threads:
+            each.join()
+        del each, threads
+        time.sleep(0)
+        assert mine.thing is here  # which the local shows now
+        gc.collect()
+        assert [ref() for ref in refs] == [None, None], refs
+        assert threading.active_count() == 1, threading.enumerate()
+
+        # Every greenlet has a depth of its own to recurse in.
+        def deep(n):
+            return time.sleep(0) if n == 0 else deep(n - 1)
+        for each in [green.spawn(deep, sys.getrecursionlimit() - 100) for _ in range(3)]:
+            each.get()
+        try:
+            green.spawn(deep, sys.getrecursionlimit() + 100).get()
+            assert False
+        except RecursionError:
+            pass
+
+        if hasattr(queue, "ShutDown"):  # 3.13
+            q = queue.Queue(1)
+            def get():
+                try:
+                    q.get()
+                except queue.ShutDown:
+                    return "shut"
+            getters = [green.spawn(get) for _ in range(3)]
+            time.sleep(0)
+            q.shutdown()
+            assert [getter.get(5) for getter in getters] == ["shut"] * 3
         """
     )
 
@@ -531,6 +817,40 @@ def test_a_fork_in_the_middle_of_everything_leaves_the_parent_alone(isolated: Is
     )
     assert out == "ok\n"
     assert "finally ran" not in isolated.stderr  # type: ignore[attr-defined]
+
+
+def test_a_fork_while_a_greenlet_holds_the_executors_lock(isolated: Isolated) -> None:
+    isolated(
+        """
+        import logging
+        logging.basicConfig()
+        from dualwsgi import green; green.patch()
+        import concurrent.futures, os, sys, threading, time, warnings
+        warnings.simplefilter("ignore", DeprecationWarning)
+        assert type(logging.getLogger().handlers[0].lock).__module__ == "dualwsgi.green.sync"
+
+        # The executor's lock is taken before every fork; a greenlet in the middle of submit() holds it.
+        pool = concurrent.futures.ThreadPoolExecutor(4)
+        submitting = [green.spawn(pool.submit, time.sleep, 0.01) for _ in range(2)]
+        time.sleep(0)
+        assert concurrent.futures.thread._global_shutdown_lock.locked()
+        pid = os.fork()
+        if not pid:
+            try:
+                assert not concurrent.futures.thread._global_shutdown_lock.locked()
+                assert concurrent.futures.ThreadPoolExecutor(1).submit(abs, -1).result(5) == 1
+                logging.warning("from the child")
+                os._exit(0)
+            finally:
+                sys.excepthook(*sys.exc_info())
+                os._exit(1)
+        with green.Timeout(10):
+            assert os.waitpid(pid, 0)[1] == 0
+        for each in submitting:
+            each.get().result(5)
+        pool.shutdown()
+        """
+    )
 
 
 def test_a_greenlet_that_forks_and_returns_ends_the_child(isolated: Isolated) -> None:

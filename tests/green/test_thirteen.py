@@ -264,12 +264,55 @@ def test_05_locks_made_before_the_patch_keep_exclusion(isolated: Isolated) -> No
     )
 
 
+def test_05_locks_of_classes_and_containers_are_replaced_in_every_place(isolated: Isolated) -> None:
+    """The interpreter remembers what it has found in a class: a lock put past that would be freed memory."""
+    isolated(
+        """
+        import collections, threading
+
+        class Closed(type):
+            def __setattr__(cls, name, value):
+                raise AttributeError(name)
+
+        class Counter(metaclass=Closed):
+            lock = threading.Lock()
+            acquire, release = lock.acquire, lock.release
+
+        class Registry(dict):
+            def __init__(self):
+                self.lock = threading.RLock()
+
+        class Lines(list):
+            __slots__ = ("lock",)
+
+        registry, lines = Registry(), Lines()
+        lines.lock = threading.Lock()
+        keys, members = {threading.Lock(): 1}, {threading.Lock()}
+        ordered = collections.OrderedDict(lock=threading.Lock())
+
+        def look():
+            return Counter.lock, Counter().lock
+        for _ in range(100):
+            look()
+
+        from dualwsgi import green; green.patch()
+        others = [bytes(24) for _ in range(10_000)]  # what was freed is taken again
+        for _ in range(100):
+            assert look()[0] is look()[1] is Counter.acquire.__self__ is Counter.release.__self__
+        for one in (*look(), registry.lock, lines.lock, *keys, *members, ordered["lock"]):
+            assert type(one).__module__ == "dualwsgi.green.sync", one
+        """
+    )
+
+
 def test_05_a_lock_that_cannot_be_replaced_is_named(isolated: Isolated) -> None:
     isolated(
         """
-        import threading, warnings
+        import contextvars, functools, threading, warnings
 
         KEPT = (threading.Lock(),)  # nothing can be put into a tuple
+        PARTIAL = functools.partial(threading.Lock().acquire)  # nor into this
+        VARIABLE = contextvars.ContextVar("variable", default=threading.Lock())
 
         def main():
             mine = threading.RLock()
@@ -281,9 +324,13 @@ def test_05_a_lock_that_cannot_be_replaced_is_named(isolated: Isolated) -> None:
             text = str(caught[0].message)
             assert caught[0].category is green.LatePatchWarning
             assert "stay native" in text and "RLock in" in text, text
-            assert "Lock in an instance of builtins.tuple" in text, text
+            for holder in ("builtins.tuple", "functools.partial", "_contextvars.ContextVar"):
+                assert f"Lock in an instance of {holder}" in text, text
 
         main()
+        from dualwsgi import green
+        native = green.original("_thread").LockType
+        assert type(PARTIAL.func.__self__) is type(VARIABLE.get()) is type(KEPT[0]) is native
         """
     )
 
