@@ -47,6 +47,7 @@ get_native_ident = _thread.get_ident
 start_native_thread = _thread.start_new_thread
 NativeLocal: type[Any] = _thread._local
 thread_shutdown: Any = getattr(_thread, "_shutdown", None)
+ThreadHandle: type[Any] | None = getattr(_thread, "_ThreadHandle", None)
 
 # Queues.
 NativeSimpleQueue: type[Any] = _queue.SimpleQueue

@@ -28,7 +28,7 @@ from dualwsgi.green import originals
 from dualwsgi.green.hub import current_hub
 from dualwsgi.green.local import local
 from dualwsgi.green.sync import Event, Lock
-from dualwsgi.green.thread import GreenThread
+from dualwsgi.green.thread import GreenThread, sleep
 
 __all__ = [
     "ThreadHandle",
@@ -223,6 +223,34 @@ def shutdown() -> None:
         native()
 
 
+_native_join = threading.Thread.join
+
+
+def _is_real(thread: Any) -> bool:
+    """Whether its end shows on something native: it was started before the patch, and lives."""
+    if originals.ThreadHandle is not None:
+        return isinstance(thread._handle, originals.ThreadHandle)
+    return isinstance(thread._tstate_lock, originals.Lock)
+
+
+def join(self: threading.Thread, timeout: float | None = None) -> None:
+    """As `threading.Thread.join`; nothing tells a hub of the end of a real thread, so that is looked for."""
+    hub = current_hub()
+    if hub is not None and self.is_alive() and _is_real(self):
+        deadline = None if timeout is None else originals.monotonic() + max(timeout, 0)
+        pause = 0.0005
+        while self.is_alive():
+            rest = pause if deadline is None else deadline - originals.monotonic()
+            if rest <= 0:
+                return
+            sleep(min(pause, rest))
+            pause = min(pause * 2, _LONGEST_PAUSE)
+    _native_join(self, timeout)
+
+
+_LONGEST_PAUSE = 0.01  # seconds between two looks
+
+
 def patch_threading() -> dict[tuple[str, str], Any]:
     """What of `_thread` and `threading` to replace, and by what."""
     from dualwsgi.green.sync import Condition, RLock
@@ -259,6 +287,7 @@ def patch_threading() -> dict[tuple[str, str], Any]:
     }
     for name in ("wait", "wait_for", "notify", "notify_all"):
         setattr(threading.Condition, name, vars(Condition)[name])
+    threading.Thread.join = join  # type: ignore[method-assign]
     threading.Condition.notifyAll = threading.Condition.notify_all  # type: ignore[method-assign]
     return names
 

@@ -87,6 +87,15 @@ def test_every_phase_of_a_connection_is_told_with_its_deadline() -> None:
                 assert seconds == number, f"{phase.name} is not bounded by {name}"
 
 
+def test_every_test_that_shows_what_green_does_is_there() -> None:
+    page = (DOCS / "green-tests.md").read_text()
+    named = set(re.findall(r"`(test_\w+)`", page))
+    tests = [path.read_text() for path in (DOCS.parent / "tests/green").glob("test_*.py")]
+    there = {name for text in tests for name in re.findall(r"^def (test_\w+)", text, re.M)}
+    assert len(named) > 50
+    assert named <= there, named - there
+
+
 def test_the_exit_codes_of_all_commands_are_told() -> None:
     page = (DOCS / "reference/signals.md").read_text()
     for file in (PACKAGE.parent / "cli").rglob("*.py"):

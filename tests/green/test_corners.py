@@ -637,6 +637,34 @@ def test_threads_end_recurse_and_are_interrupted_as_natively(isolated: Isolated)
     )
 
 
+def test_a_real_thread_from_before_the_patch_can_be_joined(isolated: Isolated) -> None:
+    isolated(
+        """
+        import threading
+        enough = threading.Event()
+        sleeping = threading.Thread(target=enough.wait, args=(30,))
+        sleeping.start()
+        from dualwsgi import green
+        import warnings
+        with warnings.catch_warnings(record=True):  # what the thread waits for stays native
+            warnings.simplefilter("always")
+            green.patch()
+        from probe import cooperative, timed
+        with timed(5, 0.02):
+            cooperative(sleeping.join, 0.02)
+        assert sleeping.is_alive()
+        green.spawn_after(0.02, enough.set)
+        cooperative(sleeping.join)
+        assert not sleeping.is_alive()
+        sleeping.join(1)
+        try:
+            threading.Thread().join()
+        except RuntimeError as error:
+            assert "not" in str(error) and "start" in str(error)
+        """
+    )
+
+
 def test_locals_are_each_greenlets_own_and_die_with_it(isolated: Isolated) -> None:
     isolated(
         """
@@ -1144,7 +1172,7 @@ def test_native_threads_use_green_sockets_and_clients(isolated: Isolated) -> Non
     )
 
 
-def test_settrace_and_profile_follow_greenlets(isolated: Isolated) -> None:
+def test_a_profiler_sees_every_greenlet_of_its_thread(isolated: Isolated) -> None:
     isolated(
         """
         from dualwsgi import green; green.patch()
@@ -1155,9 +1183,17 @@ def test_settrace_and_profile_follow_greenlets(isolated: Isolated) -> None:
                 seen.add(frame.f_code.co_name)
         def inside():
             time.sleep(0.001)
+            after()
+        def after(): pass
         threading.setprofile(profile)
         thread = threading.Thread(target=inside); thread.start(); thread.join()
         threading.setprofile(None)
-        assert "inside" in seen
+        sys.setprofile(None)  # the thread has set it for all
+        assert {"inside", "after"} <= seen
+        sys.setprofile(profile)
+        seen.clear()
+        green.spawn(inside).join()
+        sys.setprofile(None)
+        assert {"inside", "after"} <= seen
         """
     )
