@@ -317,8 +317,9 @@ class Hub:
                     self.failed(fn, error)
             timeout: float | None = None
             if timers:
+                due = timers[0][0]
                 now = monotonic()
-                if timers[0][0] <= now:
+                if due <= now:
                     self._fire_timers(timers, now)
                     now = monotonic()
                 if timers:
@@ -361,11 +362,16 @@ class Hub:
                 self.failed(timer, error)
 
     def _timer_cancelled(self) -> None:
-        # Cancelled timers stay in the heap until they are due, unless they are its larger part.
+        # Cancelled timers leave the heap when they are the next, for which the hub would wake in vain, or
+        # when they are its larger part.
+        timers = self._timers
         self._cancelled += 1
-        if self._cancelled > 512 and self._cancelled * 2 > len(self._timers):
-            self._timers[:] = [entry for entry in self._timers if entry[2].pending]
-            heapify(self._timers)
+        while timers and not timers[0][2].pending:
+            heappop(timers)
+            self._cancelled -= 1
+        if self._cancelled > 512 and self._cancelled * 2 > len(timers):
+            timers[:] = [entry for entry in timers if entry[2].pending]
+            heapify(timers)
             self._cancelled = 0
 
     def failed(self, where: object, error: BaseException) -> None:

@@ -65,6 +65,15 @@ def test_many_cancelled_timers_leave_the_heap(hub: Hub) -> None:
     assert len(hub._timers) < 1100
 
 
+def test_the_hub_does_not_wake_for_a_cancelled_timer(hub: Hub) -> None:
+    last, middle, first = (hub.call_later(seconds, print) for seconds in (300, 200, 100))
+    middle.cancel()
+    first.cancel()
+    assert hub._timers[0][2] is last, "both have left, the one behind the first, too"
+    last.cancel()
+    assert not hub.timers
+
+
 def test_a_timer_of_negative_seconds_is_due_at_once(hub: Hub) -> None:
     seen: list[int] = []
     hub.call_later(-5, seen.append, 1)
