@@ -353,7 +353,7 @@ def test_processes_names_and_queues(isolated: Isolated) -> None:
 import concurrent.futures, os, queue, socket, subprocess, threading
 from dualwsgi.green import originals
 
-fifty(lambda n: subprocess.run(["sleep", "0.3"], check=True), most=5)
+fifty(lambda n: subprocess.run(["sleep", "0.3"], check=True), most=10)
 
 native = originals.getaddrinfo
 def slow(host, port, family, kind, proto, flags):

@@ -92,7 +92,7 @@ def test_02_poll_and_epoll_are_there_and_wait_in_the_hub(isolated: Isolated) -> 
         poll = select.poll()
         poll.register(a, select.POLLIN); poll.register(c.fileno(), select.POLLIN)
         assert poll.poll(0) == []
-        with timed(0.5, 0.02):
+        with timed(10, 0.02):  # they are milliseconds
             assert cooperative(poll.poll, 20) == []
         soon()
         assert cooperative(poll.poll) == [(a.fileno(), select.POLLIN), (c.fileno(), select.POLLIN)]
@@ -406,7 +406,7 @@ def test_07_join_with_a_timeout_returns(isolated: Isolated) -> None:
 
         thread = threading.Thread(target=time.sleep, args=(30,), daemon=True)
         thread.start()
-        with timed(1, 0.05):
+        with timed(15, 0.05):
             assert cooperative(thread.join, 0.05) is None
         assert thread.is_alive()
         quick = threading.Thread(target=time.sleep, args=(0.02,))
@@ -414,7 +414,7 @@ def test_07_join_with_a_timeout_returns(isolated: Isolated) -> None:
         quick.join(5)
         assert not quick.is_alive()
         quick.join()
-        with timed(1, 0.02):  # a greenlet may wait for the main thread
+        with timed(15, 0.02):  # a greenlet may wait for the main thread
             waiter = threading.Thread(target=threading.main_thread().join, args=(0.02,))
             waiter.start()
             waiter.join()
@@ -521,7 +521,7 @@ def test_10_a_signal_handler_wakes_an_idle_hub(isolated: Isolated) -> None:
         event = threading.Event()
         signal.signal(signal.SIGUSR1, lambda number, frame: event.set())
         kill_from_outside(signal.SIGUSR1.value)
-        with timed(3):
+        with timed(15):
             assert event.wait(30)
 
         # A handler may wait, even when all greenlets did.
@@ -690,14 +690,14 @@ def test_13_asyncio_runs_in_several_greenlets_of_one_thread(isolated: Isolated) 
         async def main(n):
             loop = asyncio.get_running_loop()
             task = asyncio.current_task()
-            await asyncio.sleep(0.05)
-            inner = asyncio.create_task(asyncio.sleep(0.05, n))
+            await asyncio.sleep(0.15)
+            inner = asyncio.create_task(asyncio.sleep(0.15, n))
             time.sleep(0.01)  # badly behaved, and yet harmless for the others
             assert asyncio.get_running_loop() is loop and asyncio.current_task() is task
             assert await asyncio.to_thread(time.sleep, 0.01) is None
             return await inner
 
-        with timed(1):
+        with timed(3):  # one after the other: 3.2
             runs = [green.spawn(asyncio.run, main(n)) for n in range(10)]
             for _ in range(5):
                 green.sleep(0.01)
@@ -705,15 +705,16 @@ def test_13_asyncio_runs_in_several_greenlets_of_one_thread(isolated: Isolated) 
             assert [run.get() for run in runs] == list(range(10))
         assert cooperative(asyncio.run, main(1)) == 1
 
-        async def echo(reader, writer):
-            writer.write(await reader.readline())
-            await writer.drain()
-            writer.close()
-
         async def serve(port):
+            served = asyncio.Event()
+            async def echo(reader, writer):
+                writer.write(await reader.readline())
+                await writer.drain()
+                writer.close()
+                served.set()
             server = await asyncio.start_server(echo, "127.0.0.1", 0)
             port.set(server.sockets[0].getsockname())
-            await asyncio.sleep(0.2)
+            await served.wait()
             server.close()
 
         port = green.AsyncResult()
