@@ -452,6 +452,8 @@ class Hub:
         for entry in self._callbacks.values():
             if isinstance(entry, FdWatch):
                 entry.hub = None
+        for _, _, timer in self._timers:
+            timer.pending = False  # it is the parent's: to cancel it takes nothing from the new ones
         self._close_descriptors()
         self.main = getcurrent()
         self._start_afresh()

@@ -816,9 +816,11 @@ def test_a_fork_in_the_middle_of_everything_leaves_the_parent_alone(isolated: Is
         acceptor = green.spawn(listener.accept)
         time.sleep(0.01)
         for _ in range(3):
-            pid = os.fork()
+            with green.Timeout(20):
+                pid = os.fork()
             if not pid:
-                # A new world: same sockets, other waits.
+                # A new world: same sockets, other waits, no timers.
+                assert green.get_hub().timers == 0
                 c, d = socket.socketpair()
                 green.spawn(lambda: (time.sleep(0.01), d.send(b"child")))
                 assert c.recv(10) == b"child"
