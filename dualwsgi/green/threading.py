@@ -228,9 +228,10 @@ _native_join = threading.Thread.join
 
 def _is_real(thread: Any) -> bool:
     """Whether its end shows on something native: it was started before the patch, and lives."""
-    if originals.ThreadHandle is not None:
-        return isinstance(thread._handle, originals.ThreadHandle)
-    return isinstance(thread._tstate_lock, originals.Lock)
+    if originals.ThreadHandle is None:
+        return isinstance(thread._tstate_lock, originals.Lock)
+    handle = getattr(thread, "_handle", None) or getattr(thread, "_os_thread_handle", None)
+    return isinstance(handle, originals.ThreadHandle)
 
 
 def join(self: threading.Thread, timeout: float | None = None) -> None:
