@@ -268,11 +268,13 @@ def _green_twin(native: Any) -> Any:
 
 
 def _places(holder: Any, old: Any) -> list[Callable[[Any], object]]:
-    """Each place of `old` in `holder`, as a function that puts another thing there."""
+    """Each place of `old` in `holder`, as a function that puts another thing there.
+
+    By the methods of the built-in classes, whatever those derived from them make of such calls.
+    """
     if _is_class(holder):
         if holder.__flags__ & _IMMUTABLE:
             return []
-        # By the class of classes, whatever a metaclass makes of assignments.
         return [
             partial(type.__setattr__, holder, key) for key, value in _view(holder).items() if value is old
         ]
@@ -285,9 +287,11 @@ def _places(holder: Any, old: Any) -> list[Callable[[Any], object]]:
         places += [partial(dict.__setitem__, holder, key) for key, value in items if value is old]
         places += [partial(_rename, holder, old) for key, _ in items if key is old]
     elif issubclass(kind, (list, collections.deque)):
-        places += [partial(holder.__setitem__, index) for index, value in enumerate(holder) if value is old]
+        row: Any = list if issubclass(kind, list) else collections.deque
+        values = enumerate(row.__iter__(holder))
+        places += [partial(row.__setitem__, holder, index) for index, value in values if value is old]
     elif issubclass(kind, set):
-        places += [partial(_exchange, holder, old) for value in holder if value is old]
+        places += [partial(_exchange, holder, old) for value in set.__iter__(holder) if value is old]
     for base in kind.__mro__:
         if "__slots__" not in _view(base):
             continue  # the members of C's classes may be read-only
@@ -305,12 +309,12 @@ def _places(holder: Any, old: Any) -> list[Callable[[Any], object]]:
 
 
 def _rename(holder: dict[Any, Any], old: Any, new: Any) -> None:
-    holder[new] = holder.pop(old)
+    holder[new] = holder.pop(old)  # by its own: an OrderedDict keeps its keys in another place, too
 
 
 def _exchange(holder: set[Any], old: Any, new: Any) -> None:
-    holder.discard(old)
-    holder.add(new)
+    set.discard(holder, old)
+    set.add(holder, new)
 
 
 def _replace(holder: Any, old: Any, new: Any) -> None:
