@@ -99,6 +99,11 @@ RULES: Final[dict[str, Rule]] = {
         "on threads there is no hub that could be held: it warns",
         "natively `--max-blocking-time` and the watchdog tell",
     ),
+    "no-effect": Rule(
+        *(WORKS, DIFFERS, WORKS),
+        "on threads it does nothing but warn: there is no hub and no pool of threads that it could change",
+        "remove the call; a GreenPool or a Semaphore bounds what runs at once",
+    ),
     "greenlet": Rule(
         *(WORKS, DIFFERS, WORKS),
         "greenlets of one's own switch within one thread, and none waits for another thread's",
@@ -186,6 +191,9 @@ CALLS: Final[dict[str, str]] = {
     "eventlet.kill": "kill",
     "eventlet.greenthread.kill": "kill",
     "eventlet.debug.hub_blocking_detection": "blocking-detection",
+    "eventlet.debug.hub_prevent_multiple_readers": "no-effect",
+    "eventlet.hubs.use_hub": "no-effect",
+    "eventlet.tpool.set_num_threads": "no-effect",
 }
 """Names of which only a call counts: `except eventlet.Timeout` is fine everywhere."""
 

@@ -87,14 +87,16 @@ def serve(sock: Any, handle: Callable[[Any, Any], Any], concurrency: int = 1000)
     Returns when a handler has raised StopServe; what else a handler raises is raised here.
     """
     pool = greenpool.GreenPool(concurrency)
-    interrupt = ground.interrupter()
-    while True:
-        try:
+    interrupt = ground.Interrupter()
+    try:
+        while True:
             conn, address = ground.accept(sock)
             thread = pool.spawn(_handle, handle, conn, address, interrupt)
             del conn, address, thread
-        except StopServe:
-            return
+    except StopServe:
+        return
+    finally:
+        interrupt.close()
 
 
 def _handle(

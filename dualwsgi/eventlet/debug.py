@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import linecache
 import re
-import sys
 import warnings
 from typing import Any
 
@@ -37,7 +36,10 @@ def tpool_exceptions(state: bool = False) -> None:
 
 
 def hub_prevent_multiple_readers(state: bool = True) -> None:
-    """Whether a second greenlet that waits to read, or to write, one socket gets RuntimeError."""
+    """Whether a second greenlet that waits to read, or to write, one socket gets RuntimeError.
+
+    On threads True warns: several may always wait.
+    """
     ground.prevent_multiple_readers(state)
 
 
@@ -114,10 +116,13 @@ class Spew:
 
 
 def spew(trace_names: Any = None, show_values: bool = False) -> None:
-    """Prints every line that runs from now on, in the modules of these names."""
-    sys.settrace(Spew(trace_names, show_values))
+    """Prints every line that runs from now on, in the modules of these names.
+
+    On threads: of the calling thread, and of those that begin after it.
+    """
+    ground.trace(Spew(trace_names, show_values))
 
 
 def unspew() -> None:
     """Ends spew()."""
-    sys.settrace(None)
+    ground.trace(None)

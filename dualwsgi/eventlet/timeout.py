@@ -28,7 +28,7 @@ def with_timeout(seconds: float | None, function: Callable[..., Any], *args: Any
                 return value
             raise
     finally:
-        timeout.cancel()
+        ground.end_timeout(timeout)
 
 
 def wrap_is_timeout(base: Any) -> Any:

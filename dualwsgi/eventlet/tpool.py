@@ -7,12 +7,14 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-from .ground import ground
+from .ground import IS_GREEN, ground
 
 __all__ = ["Proxy", "execute", "killall", "set_num_threads"]
 
 QUIET = True
 _nthreads = int(os.environ.get("EVENTLET_THREADPOOL_SIZE") or 20)
+if IS_GREEN:
+    ground.size_native_threads(_nthreads)
 
 
 def execute(meth: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -35,7 +37,7 @@ def killall() -> None:
 
 
 def set_num_threads(nthreads: int) -> None:
-    """How many calls may run at once; for the calls after this one."""
+    """How many calls may run at once; for the calls after this one.  On threads RuntimeWarning, unless 0."""
     global _nthreads
     _nthreads = nthreads
     ground.size_native_threads(nthreads)

@@ -77,7 +77,10 @@ ALREADY_HANDLED = _AlreadyHandled()
 
 # The client's trouble or TLS's, at accept().
 _PASSING = frozenset(
-    {errno.EPIPE, errno.ECONNRESET, errno.ECONNABORTED, errno.ESHUTDOWN, errno.EPROTO, errno.EINTR}
+    {
+        *(errno.EPIPE, errno.ECONNRESET, errno.ECONNABORTED, errno.ENOTCONN, errno.ESHUTDOWN),
+        *(errno.EPROTO, errno.EINTR),
+    }
 )
 # The machine's.
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
@@ -206,7 +209,9 @@ def _accept_one(serv: Server, sock: Any, pool: Any) -> None:
         if error.errno in _EXHAUSTED:
             serv.log.error(f"({serv.pid}) cannot accept connections: {error.strerror}")
             ground.sleep(_REST)
-        elif error.errno not in _PASSING and not _is_tls(error):
+        elif error.errno in _PASSING or _is_tls(error):
+            serv.log.debug(f"({serv.pid}) not accepted: {error.strerror or error}")
+        else:
             raise
         return
     client.settimeout(serv.socket_timeout)
@@ -231,7 +236,7 @@ def _connection_ended(thread: Any, serv: Server, state: list[Any]) -> None:
 
 
 def _wait_for(serv: Server, pool: Any) -> None:
-    """Waits for the pool; a second stop, kill or interrupt ends the wait."""
+    """Waits for the pool; a kill or an interrupt ends the wait, a stop has a bound of its own."""
     try:
         pool.waitall()
     except _Stop:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any
 
 from dualwsgi import eventlet
-from dualwsgi.eventlet import websocket, wsgi
+from dualwsgi.eventlet import hubs, tpool, websocket, wsgi
 
 NOTES: list[Any] = []
 PLAIN = [("Content-Type", "text/plain")]
@@ -232,6 +233,150 @@ def close_gate() -> None:
 def server_protocol(env: Any, start_response: Any) -> Any:
     start_response("200 OK", PLAIN)
     return [env["SERVER_PROTOCOL"]]
+
+
+def reads(env: Any, start_response: Any) -> Any:
+    """Says what reading gave, or the names of what it raised."""
+    try:
+        said = repr(env["wsgi.input"].read())
+    except Exception as error:
+        said = " ".join(kind.__name__ for kind in type(error).__mro__)
+    start_response("200 OK", PLAIN)
+    return [said]
+
+
+def inspects(env: Any, start_response: Any) -> Any:
+    body = env["wsgi.input"]
+    said = [body.content_length, body.chunked_input, body.should_send_hundred_continue, body.position]
+    said += [body.read(2), body.position]
+    body.discard()
+    said += [body.read(), body.headers_sent]
+    start_response("200 OK", PLAIN)
+    return [repr(said)]
+
+
+def by_some_lines(env: Any, start_response: Any) -> Any:
+    start_response("200 OK", PLAIN)
+    return [repr(env["wsgi.input"].readlines(5))]
+
+
+def eager(env: Any, start_response: Any) -> Any:
+    env["eventlet.minimum_write_chunk_size"] = 0
+    start_response("202 Accepted", PLAIN)
+    yield b" "
+    yield env["wsgi.input"].read()
+
+
+def own_timeout(env: Any, start_response: Any) -> Any:
+    start_response("200 OK", PLAIN)
+    return [repr(env["eventlet.input"].get_socket().gettimeout())]
+
+
+def clobbers(env: Any, start_response: Any) -> Any:
+    for key in env:
+        if key.isupper() or key.startswith("wsgi."):
+            env[key] = None
+    start_response("200 OK", PLAIN)
+    return []
+
+
+def lower_case(env: Any, start_response: Any) -> Any:
+    start_response("200 OK", [("content-length", "2")])
+    return [b"ok"]
+
+
+RESULTS = {
+    "/bytes": lambda: b"ab",
+    "/no-bytes": lambda: b"",
+    "/text": lambda: "ab",
+    "/no-ascii": lambda: ["\xe9"],
+    "/empty": list,
+    "/nothing": lambda: iter(()),
+}
+
+
+def returns(env: Any, start_response: Any) -> Any:
+    start_response("200 OK", PLAIN)
+    return RESULTS[env["PATH_INFO"]]()
+
+
+def hops(env: Any, start_response: Any) -> Any:
+    start_response(
+        "200 OK", [("Transfer-Encoding", "x"), ("Keep-Alive", "x"), ("Upgrade", "x"), ("X-A", "b")]
+    )
+    return [b"ok"]
+
+
+def in_big_pieces(env: Any, start_response: Any) -> Any:
+    start_response("200 OK", PLAIN)
+    return iter([b"a" * 8192] * 10)
+
+
+def times_out_late(env: Any, start_response: Any) -> Any:
+    env["eventlet.minimum_write_chunk_size"] = 1
+    start_response("200 OK", [*PLAIN, ("Content-Length", "13")])
+    yield b"partial "
+    raise eventlet.Timeout()
+
+
+class Odd(BaseException):
+    """No Exception, and none of Python's."""
+
+
+ENDS = {each.__name__: each for each in (KeyboardInterrupt, SystemExit, eventlet.greenlet.GreenletExit, Odd)}
+
+
+def raises(env: Any, start_response: Any) -> Any:
+    name = env["PATH_INFO"][1:]
+    if name in ENDS:
+        env["eventlet.posthooks"].append((note, (name,), {}))
+        raise ENDS[name]("intentional")
+    start_response("200 OK", PLAIN)
+    return [b"ok"]
+
+
+def note(env: Any, what: str) -> None:
+    NOTES.append(what)
+
+
+def replaces_hooks(env: Any, start_response: Any) -> Any:
+    env["eventlet.posthooks"] = [(note, ("hook",), {})]
+    start_response("200 OK", PLAIN)
+    return ["ok"]
+
+
+def close_under_the_server(env: Any, sock: Any) -> None:
+    fd = sock.detach()
+    hubs.notify_close(fd)
+    os.close(fd)
+
+
+def loses_its_socket(env: Any, start_response: Any) -> Any:
+    env["eventlet.posthooks"].append((close_under_the_server, (env["eventlet.input"].get_socket(),), {}))
+    start_response("200 OK", PLAIN)
+    return ["ok"]
+
+
+in_a_real_thread = tpool.Proxy(hello_world)
+
+
+# Pools
+
+
+class Pool:
+    """As little of a pool as a server may be given."""
+
+    def __init__(self) -> None:
+        self.threads: list[Any] = []
+
+    def spawn(self, function: Any, *args: Any) -> Any:
+        NOTES.append(["spawned", len(args)])
+        self.threads.append(eventlet.spawn(function, *args))
+        return self.threads[-1]
+
+    def waitall(self) -> None:
+        for thread in self.threads:
+            thread.wait()
 
 
 # Protocols

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from annexe import Annexe
 
-APPS = Path(__file__).parent / "apps.py"
+APPS = [Path(__file__).parent / name for name in ("apps.py", "by_hand.py")]
 
 
 @pytest.fixture(scope="session")
@@ -19,7 +19,7 @@ def annexes() -> Iterator[Callable[[str], Annexe]]:
 
     def annexe_of(backend: str) -> Annexe:
         if backend not in started:
-            started[backend] = Annexe(backend, APPS)
+            started[backend] = Annexe(backend, *APPS)
         return started[backend]
 
     yield annexe_of

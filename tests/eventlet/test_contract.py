@@ -6,18 +6,20 @@ Its own tests check the rest; the parts of this file are named as those of the c
 from __future__ import annotations
 
 import re
+import ssl
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from annexe import Annexe
 from serving import Served
-from wire import CHUNKED, CLOSE, EXPECT, chunked, eventually, request
+from wire import CHUNKED, CLOSE, EXPECT, Client, chunked, eventually, request
 
 # The environ
 
 
 def environ_of(annexe: Annexe, octets: bytes, **options: object) -> dict[str, str]:
-    text = annexe.serve("environ", **options).ask(octets).body.decode()
+    text = annexe.serve("environ", **options).ask(octets).body.decode("latin-1")
     return dict(line.split("=", 1) for line in text.split("\n"))
 
 
@@ -32,7 +34,8 @@ def test_the_environ_is_eventlets(annexe: Annexe) -> None:
         "X_Bad: no",
         body=b"xy",
     )
-    environ = environ_of(annexe, octets, environ={"mine": 1, "wsgi.multithread": False})
+    of_all = {"mine": 1, "wsgi.multithread": False, "REQUEST_METHOD": "NONE"}
+    environ = environ_of(annexe, octets, environ=of_all)
     expected = {
         "REQUEST_METHOD": "'POST'",
         "SCRIPT_NAME": "''",
@@ -50,6 +53,8 @@ def test_the_environ_is_eventlets(annexe: Annexe) -> None:
         "wsgi.version": "(1, 0)",
         "wsgi.url_scheme": "'http'",
         "wsgi.multithread": "False",
+        "wsgi.multiprocess": "False",
+        "wsgi.run_once": "False",
         "mine": "1",
         "eventlet.posthooks": "[]",
     }
@@ -59,11 +64,52 @@ def test_the_environ_is_eventlets(annexe: Annexe) -> None:
         *environ
     }
     assert environ["wsgi.input"] == environ["eventlet.input"]
+    assert "<stderr>" in environ["wsgi.errors"]
+    assert all(re.fullmatch(r"'\d+'", environ[key]) for key in ("SERVER_PORT", "REMOTE_PORT"))
 
 
 def test_no_query_is_no_key_and_a_type_is_the_clients(annexe: Annexe) -> None:
     environ = environ_of(annexe, request("GET", "/", "Content-Type: a/b"))
     assert "QUERY_STRING" not in environ and environ["CONTENT_TYPE"] == "'a/b'"
+
+
+@pytest.mark.parametrize(
+    ("line", "method", "raw", "path"),
+    [
+        ("GET //a%2fb HTTP/1.1", "GET", "/a%2fb", "/a/b"),
+        ("GET http://other/a?b HTTP/1.1", "GET", "http://other/a", "http://other/a"),
+        ("OPTIONS * HTTP/1.1", "OPTIONS", "*", "*"),
+        ("FROB /%C3%A9 HTTP/1.1", "FROB", "/%C3%A9", "/\xc3\xa9"),
+        ("GET / HTTP/1.2", "GET", "/", "/"),
+        ("\r\nGET / HTTP/1.1", "GET", "/", "/"),
+    ],
+)
+def test_targets_reach_the_application_as_they_are(
+    annexe: Annexe, line: str, method: str, raw: str, path: str
+) -> None:
+    environ = environ_of(annexe, f"{line}\r\nHost: test\r\n\r\n".encode())
+    found = [environ[key] for key in ("REQUEST_METHOD", "RAW_PATH_INFO", "PATH_INFO")]
+    assert found == [repr(method), repr(raw), repr(path)]
+
+
+@pytest.mark.parametrize(
+    "octets",
+    [
+        request(host=None),
+        request("POST", "/", CHUNKED, version="1.0") + chunked(b"abc"),
+    ],
+    ids=["no Host", "chunks in HTTP/1.0"],
+)
+def test_what_old_clients_send_is_taken(annexe: Annexe, octets: bytes) -> None:
+    assert annexe.serve("reads").ask(octets).status == 200
+
+
+def test_values_lose_spaces_and_tabs_at_their_ends_and_nothing_else(annexe: Annexe) -> None:
+    octets = request("GET", "/", "A:  b  c\t", "D: \xc2\xa0", "E: \xe2\x88\x85")
+    environ = environ_of(annexe, octets)
+    assert [environ[key] for key in ("HTTP_A", "HTTP_D", "HTTP_E")] == [
+        repr(value) for value in ("b  c", "\xc2\xa0", "\xe2\x88\x85")
+    ]
 
 
 # Input
@@ -89,6 +135,91 @@ def test_what_is_left_unread_is_passed_over(annexe: Annexe, app: str) -> None:
             client.send(request("POST", "/", CHUNKED), chunked(trap, trap))
             assert client.response().status == 200
         assert client.silent(0.05)
+
+
+@pytest.mark.parametrize(
+    ("body", "names"),
+    [
+        (b"3;a=b;\0\r\nabc\r\n0\r\n\r\n", None),
+        (chunked(b"abc", trailer=b"X-Trailer: 1\r\nTransfer-Encoding: x\r\n"), None),
+        (b"cats\r\nabc\r\n0\r\n\r\n", ["ChunkReadError", "ValueError", "OSError"]),
+        (b"0x3\r\nabc\r\n0\r\n\r\n", ["ChunkReadError", "ValueError", "OSError"]),
+        (b"-1\r\nabc\r\n0\r\n\r\n", ["ChunkReadError", "ValueError", "OSError"]),
+        (b"3\r\nabcd\r\n0\r\n\r\n", ["ChunkReadError", "ValueError", "OSError"]),
+        (b"5\r\nab", ["ChunkReadError", "ValueError", "OSError"]),
+        (b"2\r\nab\r\n", ["ChunkReadError", "ValueError", "OSError"]),
+        (b"2\r\nab", ["ChunkReadError", "ValueError", "OSError"]),
+    ],
+)
+def test_a_chunked_body_is_read_whole_or_raises(annexe: Annexe, body: bytes, names: list[str] | None) -> None:
+    with annexe.serve("reads").client() as client:
+        client.send(request("POST", "/", CHUNKED) + body)
+        if names:
+            client.half_close()
+        said = client.response().body.decode()
+        if names is None:
+            assert said == repr(b"abc")
+            assert client.send(request()).response().body == repr(b"").encode()
+        else:
+            assert [name for name in names if name not in said.split()] == []
+            assert client.ending() in ("eof", "reset")
+
+
+@pytest.mark.parametrize(
+    ("octets", "said"),
+    [
+        (request(), [None, False, False, 0, b"", 0, b"", False]),
+        (request("POST", body=b"abcde"), [5, False, False, 0, b"ab", 2, b"", False]),
+        (request("POST", "/", EXPECT, body=b"abcde"), [5, False, True, 0, b"ab", 2, b"", False]),
+        (
+            request("POST", "/", CHUNKED) + chunked(b"abc", b"de"),
+            [None, True, False, 0, b"ab", 2, b"", False],
+        ),
+    ],
+    ids=["no body", "sized", "sized, with Expect", "chunked"],
+)
+def test_what_the_input_tells_and_discards(annexe: Annexe, octets: bytes, said: list[object]) -> None:
+    with annexe.serve("inspects").client() as client:
+        for _ in range(2):
+            assert client.send(octets).response().body == repr(said).encode()
+
+
+def test_lines_are_read_up_to_a_hint(annexe: Annexe) -> None:
+    octets = request("POST", body=b"one\ntwo\nthree\n")
+    assert annexe.serve("by_some_lines").ask(octets).body == repr([b"one\n", b"two\n"]).encode()
+
+
+def test_a_response_that_has_begun_is_followed_by_no_100(annexe: Annexe) -> None:
+    with annexe.serve("eager").client() as client:
+        client.send(request("PUT", "/", CHUNKED, EXPECT, CLOSE))
+        begun = b""
+        while not begun.endswith(b"1\r\n \r\n"):
+            begun += client.exactly(1)
+        assert begun.startswith(b"HTTP/1.1 202 Accepted\r\n")
+        assert client.send(chunked(b"abc")).until_end() == b"3\r\nabc\r\n0\r\n\r\n"
+
+
+def test_a_client_of_http_10_that_expects_100_gets_it(annexe: Annexe) -> None:
+    with annexe.serve("reads").client() as client:
+        client.send(request("PUT", "/", EXPECT, "Content-Length: 3", version="1.0"))
+        assert client.interim().status == 100
+        assert client.send(b"abc").response().body == repr(b"abc").encode()
+
+
+@pytest.mark.parametrize(
+    ("body", "what"), [(b"zz\r\nabc", "chunked encoding error"), (b"20\r\nnot 32 octets", "I/O error")]
+)
+def test_a_body_that_breaks_while_it_is_discarded_is_logged_and_hooks_run(
+    annexe: Annexe, body: bytes, what: str
+) -> None:
+    server = annexe.serve("replaces_hooks")
+    with server.client() as client:
+        client.send(request("PUT", "/some", CHUNKED) + body).half_close()
+        assert client.response().body == b"ok"
+        assert client.ending() in ("eof", "reset")
+    line = f'{what} while discarding request body. client=127.0.0.1 request="PUT /some HTTP/1.1" error="'
+    assert line in server.logs('" 200 ')
+    assert annexe.notes() == ["hook"]
 
 
 def test_an_answer_to_expect_without_reading_says_close(annexe: Annexe) -> None:
@@ -183,6 +314,52 @@ def test_nothing_is_injected_into_a_head(annexe: Annexe, app: str) -> None:
     assert "Traceback" in server.log
 
 
+@pytest.mark.parametrize(
+    ("path", "status", "framing", "body"),
+    [
+        ("/bytes", 500, "sized", None),
+        ("/no-bytes", 200, "sized", b""),
+        ("/text", 200, "sized", b"ab"),
+        ("/no-ascii", 500, "sized", None),
+        ("/empty", 200, "sized", b""),
+        ("/nothing", 200, "chunked", b""),
+    ],
+)
+def test_what_an_application_may_return(
+    annexe: Annexe, path: str, status: int, framing: str, body: bytes | None
+) -> None:
+    answer = annexe.serve("returns").ask(request("GET", path))
+    assert (answer.status, answer.framing) == (status, framing)
+    assert body is None or answer.body == body
+
+
+def test_what_is_the_servers_to_say_is_not_the_applications(annexe: Annexe) -> None:
+    answer = annexe.serve("hops").ask()
+    assert ([name for name, _ in answer.fields], answer.body) == (["X-A", "Content-Length", "Date"], b"ok")
+    assert annexe.serve("with_body").ask(request("GET", "/103+Early")).status == 500
+
+
+def test_many_pieces_are_many_chunks(annexe: Annexe) -> None:
+    assert annexe.serve("in_big_pieces").ask().chunks == [8192] * 10
+
+
+def test_a_length_in_small_letters_is_the_only_one(annexe: Annexe) -> None:
+    for options in ({}, {"capitalize_response_headers": False}):
+        answer = annexe.serve("lower_case", **options).ask()
+        assert [value for name, value in answer.fields if name.lower() == "content-length"] == ["2"]
+
+
+def test_an_environ_that_the_application_has_spoilt_is_not_needed(annexe: Annexe) -> None:
+    with annexe.serve("clobbers").client() as client:
+        for _ in range(2):
+            assert client.send(request("POST", body=b"abc")).response().status == 200
+
+
+def test_an_application_may_be_called_in_a_real_thread(annexe: Annexe) -> None:
+    server = annexe.serve("in_a_real_thread")
+    assert [server.ask(request("GET", path)).status for path in ("/", "/other")] == [200, 404]
+
+
 # Keeping and closing
 
 
@@ -266,10 +443,48 @@ def test_a_failure_is_logged_and_told_to_the_client_only_by_debug(
     assert "Traceback" in server.log and '" 500 ' in server.logs('"GET')
 
 
-@pytest.mark.parametrize("app", ["fails_late", "replaces_late"])
-def test_a_failure_after_the_head_cuts_the_connection(annexe: Annexe, app: str) -> None:
-    with annexe.serve(app).client() as client:
-        assert client.send(request()).until_end().endswith(b"\r\n\r\n4\r\nsome\r\n")
+@pytest.mark.parametrize(
+    ("app", "ends"),
+    [
+        ("fails_late", b"\r\n\r\n4\r\nsome\r\n"),
+        ("replaces_late", b"\r\n\r\n4\r\nsome\r\n"),
+        ("times_out_late", b"\r\n\r\npartial "),
+    ],
+)
+def test_a_failure_after_the_head_cuts_the_connection(annexe: Annexe, app: str, ends: bytes) -> None:
+    server = annexe.serve(app)
+    with server.client() as client:
+        assert client.send(request()).until_end().endswith(ends)
+    assert "Traceback" in server.logs('" 200 ')
+
+
+@pytest.mark.parametrize("name", ["GreenletExit", "Odd"])
+def test_what_is_no_exception_ends_its_connection_without_an_answer(annexe: Annexe, name: str) -> None:
+    server = annexe.serve("raises")
+    with server.client() as client:
+        assert client.send(request("GET", f"/{name}")).until_end() == b""
+    assert eventually(annexe.notes) == [name]
+    assert server.ask().body == b"ok" and f"/{name}" not in server.log
+
+
+@pytest.mark.parametrize("name", ["KeyboardInterrupt", "SystemExit"])
+def test_an_application_that_exits_ends_the_server_of_the_main_thread(annexe: Annexe, name: str) -> None:
+    server = annexe.serve("raises", in_main=True)
+    with server.client() as idle, server.client() as client:
+        assert idle.send(request()).response().body == b"ok"
+        assert client.send(request("GET", f"/{name}")).until_end() == b""
+        assert idle.ended()
+    assert server.has_returned and annexe.notes() == [name]
+    assert re.search(r"\nwsgi exiting\n\(\d+\) wsgi exited, is_accepting=True\n$", server.log)
+
+
+def test_a_socket_that_was_closed_by_others_is_let_go_in_silence(annexe: Annexe) -> None:
+    server = annexe.serve("loses_its_socket")
+    with server.client() as client:
+        assert client.send(request()).response().body == b"ok"
+        assert client.ended()
+    log = server.logs('" 200 ')
+    assert not [word for word in ("Traceback", "timed out", "reset by peer") if word in log]
 
 
 @pytest.mark.parametrize("app", ["takes_over", "returns_handled"])
@@ -289,6 +504,10 @@ REFUSED = [
     (request("GET", "/", *["A: " + "b" * 8000] * 9), "HTTP/1.0 400 Headers Too Large", b""),
     (request("GET", "/", "Content-Length: x"), "HTTP/1.0 400 Bad Request", b""),
     (request("GET", "/", "Content-Length: -1"), "HTTP/1.0 400 Bad Request", b""),
+    (request("GET", "/", "Content-Length: +3"), "HTTP/1.0 400 Bad Request", b""),
+    (request("GET", "/", "Content-Length: 0_3"), "HTTP/1.0 400 Bad Request", b""),
+    (request("GET", "/", "Content-Length:"), "HTTP/1.0 400 Bad Request", b""),
+    (request("GET", "/", "Content-Length:  "), "HTTP/1.0 400 Bad Request", b""),
     (
         request("POST", "/", CHUNKED, "Content-Length: 3"),
         "HTTP/1.0 400 Bad Request",
@@ -303,6 +522,8 @@ REFUSED = [
     (request("GET", "/", "A: b\0c"), "HTTP/1.1 400 Bad Request", None),
     (request("POST", "/", "Transfer-Encoding: gzip, chunked"), "HTTP/1.1 501 Not Implemented", None),
     (request("POST", "/", "Transfer-Encoding: xchunked"), "HTTP/1.1 400 Bad Request", None),
+    (request("POST", "/", CHUNKED, CHUNKED), "HTTP/1.1 400 Bad Request", None),
+    (request("GET", "/", "Host: another"), "HTTP/1.1 400 Bad Request", None),
     (request("GET", "/", "Expect: wonders"), "HTTP/1.1 417 Expectation Failed", None),
     (request(version="2.0"), "HTTP/1.1 505 HTTP Version Not Supported", None),
     (b"GET /\r\n\r\n", "HTTP/1.1 400 Bad Request", None),
@@ -318,6 +539,7 @@ def test_what_is_refused(annexe: Annexe, octets: bytes, line: str, body: bytes |
         assert (answer.line, answer["Connection"]) == (line, "close")
         assert body is None or answer.body == body
         assert client.ending() in ("eof", "reset")
+    assert '] "' not in server.log  # no access line
     assert server.ask().status == 200
 
 
@@ -395,6 +617,14 @@ def test_what_else_is_logged(annexe: Annexe) -> None:
     assert re.search(r"\n\(\d+\) wsgi exited, is_accepting=True\n$", log)
 
 
+def test_hooks_run_before_the_access_line(annexe: Annexe) -> None:
+    annexe.serve("with_hook", log="LOGGER").ask()
+    said: list[object] = []
+    assert eventually(lambda: '" 200 ' in str(said) or said.extend(annexe.notes()))
+    told = [each for each in map(str, said) if "hook" in each or '" 200 ' in each]
+    assert len(told) == 2 and "hook" in told[0]
+
+
 def test_debug_off_leaves_the_debug_lines_out(annexe: Annexe) -> None:
     server = annexe.serve("hello_world", debug=False)
     server.ask()
@@ -422,7 +652,54 @@ def test_a_forged_forwarded_for_cannot_forge_a_line(annexe: Annexe) -> None:
     assert '1\\"200\\x80,127.0.0.1 - - [' in server.logs('" 200 ')
 
 
+# Listening
+
+
+def test_ipv6_has_its_address_in_brackets(annexe: Annexe) -> None:
+    try:
+        server = annexe.serve("environ", ipv6=True)
+    except AssertionError as error:
+        if "Cannot assign" in str(error) or "not supported" in str(error):
+            pytest.skip("no IPv6 here")
+        raise
+    assert b"REMOTE_ADDR='::1'" in server.ask().body
+    assert f"wsgi starting up on {server.address}\n" in server.log
+
+
+def test_who_stalls_or_speaks_no_tls_holds_up_nobody(annexe: Annexe, certificate: str) -> None:
+    server = annexe.serve("hello_world", tls=certificate)
+    context = ssl.create_default_context(cafile=certificate)
+    with server.client() as stalled, server.client() as plain:
+        assert not plain.send(request()).until_end().startswith(b"HTTP/1.1 200")
+        with Client(f"https://127.0.0.1:{server.port}", tls=context) as client:
+            assert client.send(request()).response().status == 200
+        assert stalled.silent(0.01)
+
+
+def test_a_connection_has_the_timeout_of_the_server(annexe: Annexe) -> None:
+    for seconds in (None, 7.5):
+        assert annexe.serve("own_timeout", socket_timeout=seconds).ask().body == repr(seconds).encode()
+
+
 # Stopping
+
+
+@pytest.mark.parametrize("by", ["GreenletExit", "KeyboardInterrupt", "SystemExit"])
+def test_a_killed_server_closes_what_is_idle(annexe: Annexe, by: str, tmp_path: Path) -> None:
+    server = annexe.serve("hello_world", unix=f"{tmp_path}/s")
+    with server.client() as first, server.client() as second:
+        for client in (first, second):
+            assert client.send(request()).response().status == 200
+        server.kill(by)
+        assert [client.ending() for client in (first, second)] == ["eof", "eof"]
+    assert eventually(lambda: server.has_returned)
+    assert ("\nwsgi exiting\n" in server.logs("exited")) == (by != "GreenletExit")
+
+
+def test_a_pool_needs_no_more_than_spawn_and_waitall(annexe: Annexe) -> None:
+    server = annexe.serve("hello_world", pool="Pool")
+    assert server.ask().status == 200
+    assert server.stop(5) and annexe.notes() == [["spawned", 1]]
 
 
 def test_stop_finishes_what_runs_and_closes_what_waits(annexe: Annexe) -> None:
@@ -544,7 +821,9 @@ def test_is_accepting_ends_the_loop_at_its_next_connection(annexe: Annexe) -> No
 # Native serving has none of this
 
 
-def test_native_serving_keeps_none_of_it(serve: Callable[..., Served], said: Callable[[], list[str]]) -> None:
+def test_native_serving_keeps_none_of_it(
+    serve: Callable[..., Served], said: Callable[[], list[str]], tmp_path: Path
+) -> None:
     def app(environ: dict[str, object], start_response: Callable[..., object]) -> object:
         start_response("200 OK", [("x-any", "1")])
         path = environ["PATH_INFO"]
@@ -557,7 +836,8 @@ def test_native_serving_keeps_none_of_it(serve: Callable[..., Served], said: Cal
         own = sorted(key for key in environ if "eventlet" in key or key in ("headers_raw", "RAW_PATH_INFO"))
         return [f"{environ['SERVER_PROTOCOL']} {own}".encode()]
 
-    server = serve(app)
+    log = tmp_path / "log"
+    server = serve(app, access_log=str(log), access_log_format="%(request_line)s %(body_length)s")
     answer = server.ask()
     assert answer.body == b"HTTP/1.1 []" and ("x-any", "1") in answer.fields
     assert server.ask(request("GET", "/pieces")).chunks == [3, 2]
@@ -565,3 +845,5 @@ def test_native_serving_keeps_none_of_it(serve: Callable[..., Served], said: Cal
     assert b"Traceback" not in server.ask(request("GET", "/fails")).body
     assert all("the application failed" in each for each in said())
     assert server.ask(request("GET", "/", "A: " + "b" * 9000)).status == 431
+    server.stop()
+    assert {"GET / HTTP/1.1 11", "GET /pieces HTTP/1.1 5"} <= {*log.read_text().splitlines()}

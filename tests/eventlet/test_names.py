@@ -118,6 +118,22 @@ ALIKE = {
         proxy = tpool.Proxy([1, 2], autowrap_names=("copy",))
         assert tpool.execute(len, "abc") == 3 and proxy.index(2) == 1 and len(proxy) == 2
         assert isinstance(proxy.copy(), tpool.Proxy) and list(proxy) == [1, 2]
+        import threading
+        from dualwsgi.eventlet import patcher
+        pause, guard = patcher.original("time").sleep, patcher.original("threading").Lock()
+        most, now = [0], [0]
+        def work():
+            with guard:
+                now[0] += 1
+                most[0] = max(most[0], now[0])
+            pause(0.01)
+            with guard:
+                now[0] -= 1
+        pool = eventlet.GreenPool()
+        for _ in range(6):
+            pool.spawn(tpool.execute, work)
+        pool.waitall()
+        assert 1 < most[0] <= 3 or eventlet.BACKEND == "threads", "EVENTLET_THREADPOOL_SIZE"
         print("pass")
     """,
     "what debugging is asked for is done, or said not to be": """
@@ -135,6 +151,74 @@ ALIKE = {
             tpool.execute(int, "x")
         debug.tpool_exceptions(False)
         assert "ValueError" in said.getvalue()
+        print("pass")
+    """,
+    "what has no effect on threads says so, at its caller": """
+        import warnings
+        from dualwsgi.eventlet import debug, hubs, tpool
+        asked = {
+            "monkey_patch": "eventlet.monkey_patch(socket=False, time=False)",
+            "use_hub": "hubs.use_hub('poll')",
+            "use_hub of a module": "hubs.use_hub(hubs.poll)",
+            "set_num_threads": "tpool.set_num_threads(3)",
+            "prevent": "debug.hub_prevent_multiple_readers()",
+            "detect": "debug.hub_blocking_detection(True)",
+            "stacks": "debug.hub_listener_stacks(True)",
+            "timers": "debug.hub_timer_stacks(True)",
+        }
+        done = ["hubs.use_hub()", "tpool.set_num_threads(0)", "debug.hub_prevent_multiple_readers(False)",
+                "debug.hub_blocking_detection(False)", "debug.hub_listener_stacks(False)", "tpool.killall()"]
+        import dualwsgi.eventlet.hubs.poll
+        names = {"eventlet": eventlet, "hubs": hubs, "tpool": tpool, "debug": debug}
+        told = {}
+        for what, code in [*asked.items(), *((code, code) for code in done)]:
+            if eventlet.BACKEND == "green" and what in ("monkey_patch", "detect"):
+                continue
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                exec(compile(code, "a place", "exec"), names)
+            told[what] = [(each.category, each.filename) for each in caught]
+        debug.hub_prevent_multiple_readers(eventlet.BACKEND == "green")
+        tpool.set_num_threads(20 if eventlet.BACKEND == "green" else 0)
+        said = [what for what, which in told.items() if which]
+        assert all(which == [(RuntimeWarning, "a place")] for which in told.values() if which), told
+        assert said == (list(asked) if eventlet.BACKEND == "threads" else ["stacks", "timers"]), said
+        print("pass")
+    """,
+    "who waits for a descriptor is told that it is closed": """
+        import errno
+        from dualwsgi.eventlet import hubs
+        from dualwsgi.eventlet.green import os
+        listener, pipe = eventlet.listen(("127.0.0.1", 0)), os.pipe()
+        def number(wait, *args):
+            try:
+                wait(*args, **({"read": True} if wait is hubs.trampoline else {}))
+            except OSError as error:
+                return error.errno
+        eventlet.debug.hub_exceptions(False)
+        waits = [eventlet.spawn(number, listener.accept), eventlet.spawn(number, hubs.trampoline, pipe[0])]
+        eventlet.sleep(0.02)
+        listener.close()
+        hubs.notify_close(pipe[0])
+        with eventlet.Timeout(5):
+            assert [thread.wait() for thread in waits] == [errno.EBADF] * 2
+        eventlet.debug.hub_exceptions(True)
+        for fd in pipe:
+            os.close(fd)
+        print("pass")
+    """,
+    "every line is told of what spew() is asked for, in a thread that begins after it": """
+        import contextlib, io
+        from dualwsgi.eventlet import debug
+        def one_line():
+            return 41 + 1
+        said = io.StringIO()
+        with contextlib.redirect_stdout(said):
+            debug.spew()
+            eventlet.spawn(one_line).wait()
+            debug.unspew()
+        assert "[unknown]:" in said.getvalue()  # the line of this text, which has no file
+        assert sys.gettrace() is None
         print("pass")
     """,
     "serve() ends by StopServe": """
@@ -289,7 +373,7 @@ def together() -> Callable[[str], dict[str, str]]:
     @functools.cache
     def of(backend: str) -> dict[str, str]:
         codes = {name: textwrap.dedent(code) for name, code in ALIKE.items() if name not in APART}
-        said = run(backend, TOGETHER, told=json.dumps(codes))
+        said = run(backend, TOGETHER, told=json.dumps(codes), EVENTLET_THREADPOOL_SIZE="3")
         found: dict[str, str] = json.loads(said.splitlines()[0])
         return found
 
@@ -310,8 +394,32 @@ def test_installing_on_both_backends(backend: str, name: str) -> None:
 
 
 def test_a_timeout_that_could_not_be_raised_says_so() -> None:
-    said = run("threads", "import time\nwith eventlet.Timeout(0.01):\n    time.sleep(0.05)\n")
-    assert "RuntimeWarning: Timeout(0.01) was up" in said and "<string>" in said
+    code = """
+        import time, warnings
+        def block():
+            with eventlet.Timeout(0.001):
+                time.sleep(0.002)
+        def cancel():
+            timeout = eventlet.Timeout(0.001)
+            time.sleep(0.002)
+            timeout.cancel()
+        def call():
+            eventlet.with_timeout(0.001, time.sleep, 0.002)
+        def forget():
+            eventlet.Timeout(0.001)
+            time.sleep(0.002)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            for each in (block, cancel, call, forget):
+                eventlet.spawn(each).wait()
+        for each in caught:
+            print(each.category.__name__, each.filename, each.lineno, str(each.message)[:21])
+    """
+    first = 5  # lines of what stands above the text
+    lines = [first + 2, first + 7, first + 9, first + 11]
+    assert run("threads", code).splitlines() == [
+        f"RuntimeWarning <string> {line} Timeout(0.001) was up" for line in lines
+    ]
 
 
 def test_a_kill_that_does_not_meet_a_wait_says_so() -> None:

@@ -20,12 +20,12 @@ PROCESS = Path(__file__).parent / "annexe_process.py"
 
 
 class Annexe:
-    """A process of `backend` with the applications of the file `apps`."""
+    """A process of `backend` with the applications of the files `apps`."""
 
-    def __init__(self, backend: str, apps: Path) -> None:
+    def __init__(self, backend: str, *apps: Path) -> None:
         self.backend = backend
         self._process = subprocess.Popen(
-            [sys.executable, "-W", "error", str(PROCESS), str(apps)],
+            [sys.executable, "-W", "error", str(PROCESS), *map(str, apps)],
             env={**os.environ, "DUALWSGI_BACKEND": backend},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -46,7 +46,10 @@ class Annexe:
         return answer["result"]
 
     def serve(self, app: str, **options: Any) -> AnnexeServer:
-        """wsgi.server(listen(...), app, **options); `tls`, `unix` and `pool` say on what and in what."""
+        """wsgi.server(listen(...), app, **options); `tls`, `unix`, `ipv6` and `pool` say on what and in what.
+
+        `in_main`: in the main thread or greenlet, so that the process obeys again when the server has ended.
+        """
         return AnnexeServer(self, *self.order("serve", app=app, options=options))
 
     def call(self, name: str, *args: Any) -> Any:
@@ -102,6 +105,10 @@ class AnnexeServer:
 
     def stop(self, timeout: float | None = None) -> bool:
         return bool(self._annexe.order("stop", number=self._number, timeout=timeout))
+
+    def kill(self, by: str) -> None:
+        """kill() of its thread or greenlet, by one of apps.ENDS."""
+        self._annexe.order("kill", number=self._number, by=by)
 
     @property
     def has_returned(self) -> bool:

@@ -20,6 +20,7 @@ from dualwsgi.green.originals import allocate_lock, monotonic, start_background_
 __all__ = [
     "GreenThread",
     "GreenletExit",
+    "Interrupter",
     "Timeout",
     "accept",
     "allocate_lock",
@@ -27,7 +28,6 @@ __all__ = [
     "forget_fd",
     "getcurrent",
     "greenlet",
-    "interrupter",
     "kill",
     "local",
     "new_event",
@@ -77,6 +77,11 @@ class Timeout(_Timeout):
 
     def __init__(self, seconds: float | None = None, exception: Any = None) -> None:
         super().__init__(seconds, None if exception is True else exception)
+
+
+def end_timeout(timeout: Timeout) -> None:
+    """cancel()."""
+    timeout.cancel()
 
 
 # Greenlets
@@ -246,14 +251,23 @@ def cancel(thread: Any, *throw: Any) -> None:
         kill(thread, *throw)
 
 
-def interrupter() -> Callable[[BaseException], None]:
-    """What raises an error where the caller waits; for any greenlet and any thread, and without waiting."""
-    hub, me = green.get_hub(), getcurrent()
+class Interrupter:
+    """Raises errors where its maker waits; for any greenlet or thread, without waiting, until close()."""
 
-    def interrupt(error: BaseException) -> None:
-        hub.call_soon(_throw, me, (error,))
+    def __init__(self) -> None:
+        self._hub, self._maker = green.get_hub(), getcurrent()
+        self._is_closed = False
 
-    return interrupt
+    def __call__(self, error: BaseException) -> None:
+        self._hub.call_soon(self._throw, error)
+
+    def _throw(self, error: BaseException) -> None:
+        if not self._is_closed:
+            _throw(self._maker, (error,))
+
+    def close(self) -> None:
+        """What has not been raised by now is not."""
+        self._is_closed = True
 
 
 def _throw(thread: Any, throw: Throw) -> None:
@@ -413,6 +427,15 @@ def _report(view: HubView, where: object, error: BaseException) -> None:
 def print_exceptions(state: bool) -> None:
     """Whether what nobody catches is printed to standard error."""
     hub_view().debug_exceptions = state
+
+
+def choose_hub(name: str) -> None:
+    """There is one hub, and it is in use."""
+
+
+def trace(function: Any) -> None:
+    """A trace function for all greenlets of this thread; None for no more."""
+    sys.settrace(function)
 
 
 _sole_waiters = True

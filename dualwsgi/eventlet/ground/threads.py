@@ -32,13 +32,13 @@ from typing import Any, Final
 __all__ = [
     "GreenThread",
     "GreenletExit",
+    "Interrupter",
     "Timeout",
     "accept",
     "allocate_lock",
     "cancel",
     "getcurrent",
     "greenlet",
-    "interrupter",
     "kill",
     "local",
     "new_event",
@@ -56,6 +56,10 @@ new_event = threading.Event
 
 KILL_PATIENCE: Final = 0.25
 """Seconds for which kill() waits for a thread at a safe point to end."""
+
+
+_MOMENT: Final = 1e-6
+"""Seconds, which the system makes some 50 times as long."""
 
 
 class GreenletExit(BaseException):
@@ -76,20 +80,38 @@ class Strand:
         self._thrown: list[BaseException] = []
         self._waiter: Waiter | None = None
         self._bell: tuple[int, int] | None = None
-        self._is_polling = False
+        self._polled = -1  # the descriptor that it waits for
         self.timeouts: list[Timeout] = []
 
     def throw(self, *throw: Any) -> bool:
         """Has it raise at its next safe point, which is now if it waits at one; whether it does."""
         with self._guard:
             self._thrown.append(_exception(throw))
-            waiter, polling = self._waiter, self._is_polling
+            waiter, polling = self._waiter, self._polled >= 0
         if waiter is not None:
             waiter.nudge()
-        if polling and self._bell is not None:
-            with suppress(OSError):
-                os.write(self._bell[1], b"!")
+        if polling:
+            self._ring()
         return waiter is not None or polling
+
+    def take_back(self, errors: list[BaseException]) -> None:
+        """Of these, it raises none that it has not raised yet."""
+        with self._guard:
+            self._thrown = [error for error in self._thrown if error not in errors]
+
+    def forget(self, fd: int) -> None:
+        """Has it raise EBADF if it waits for `fd`."""
+        with self._guard:
+            if self._polled != fd:
+                return
+            self._polled = -1
+        self._ring()
+
+    def _ring(self) -> None:
+        bell = self._bell
+        if bell is not None:
+            with suppress(OSError):
+                os.write(bell[1], b"!")
 
     def check(self) -> None:
         """A safe point: raises what was thrown, or a Timeout whose time is up."""
@@ -123,23 +145,27 @@ class Strand:
         poll = select.poll()
         poll.register(fd, select.POLLOUT if write else select.POLLIN)
         poll.register(bell[0], select.POLLIN)
-        self._is_polling = True
+        self._polled = fd
+        _polling.add(self)
         try:
             while True:
                 self.check()
+                if self._polled != fd:
+                    raise OSError(9, "Bad file descriptor")
                 left = self.until(deadline)
                 found = poll.poll(None if left is None else left * 1000 + 1)
                 if any(number == bell[0] for number, _ in found):
                     with suppress(BlockingIOError):
                         os.read(bell[0], 4096)
-                if any(number == fd for number, _ in found):
+                if self._polled == fd and any(number == fd for number, _ in found):
                     if any(event & select.POLLNVAL for _, event in found):
                         raise OSError(9, "Bad file descriptor")
                     return True
                 if deadline is not None and monotonic() >= deadline:
                     return False
         finally:
-            self._is_polling = False
+            self._polled = -1
+            _polling.discard(self)
 
     def close(self) -> None:
         """Its thread has ended."""
@@ -150,6 +176,10 @@ class Strand:
     def __del__(self) -> None:
         with suppress(Exception):
             self.close()
+
+
+_polling: set[Strand] = set()
+"""Those that wait for a descriptor."""
 
 
 class _Here(local):
@@ -219,22 +249,34 @@ def wake(waiter: Waiter) -> None:
 
 
 def sleep(seconds: float = 0) -> None:
-    """Waits `seconds`; 0 lets another thread run."""
+    """Waits `seconds`; 0 lets other threads run."""
     if seconds <= 0:
         getcurrent().check()
-        time.sleep(0)
+        # time.sleep(0) gives the interpreter back before anybody who waits for it has woken up.
+        time.sleep(_MOMENT)
     else:
         Waiter().wait(seconds)
 
 
-def interrupter() -> Callable[[BaseException], None]:
-    """What raises an error where the caller waits; for any thread, and without waiting."""
-    strand = getcurrent()
+class Interrupter:
+    """Raises errors where its maker waits; called by any thread, without waiting, until close()."""
 
-    def interrupt(error: BaseException) -> None:
-        strand.throw(error)
+    def __init__(self) -> None:
+        self._strand: Strand = getcurrent()
+        self._guard = threading.Lock()
+        self._errors: list[BaseException] | None = []
 
-    return interrupt
+    def __call__(self, error: BaseException) -> None:
+        with self._guard:
+            if self._errors is not None:
+                self._errors.append(error)
+                self._strand.throw(error)
+
+    def close(self) -> None:
+        """What has not been raised by now is not."""
+        with self._guard:
+            errors, self._errors = self._errors, None
+        self._strand.take_back(errors or [])
 
 
 def accept(sock: Any) -> tuple[Any, Any]:
@@ -289,6 +331,7 @@ class Timeout(BaseException):
         self.exception = None if exception is True else exception
         self.due = 0.0
         self._strand: Strand | None = None
+        self._place = ("", 0)  # file and line that started it
         self.start()
 
     def start(self) -> None:
@@ -298,6 +341,7 @@ class Timeout(BaseException):
             self.due = monotonic() + self.seconds
             strand: Strand = getcurrent()
             self._strand = strand
+            self._place = _place_outside()
             strand.timeouts.append(self)
 
     @property
@@ -327,13 +371,21 @@ class Timeout(BaseException):
         self._stop()
         late = monotonic() - self.due
         if late > 0:
-            warnings.warn(
-                f"Timeout({self.seconds}) was up {late:.3f} s before its end and could not be raised: on"
-                " threads that is done only where the thread waits in dualwsgi.eventlet. Use the timeouts"
-                " of what is called (a socket's, a lock's), or the green backend.",
-                RuntimeWarning,
-                stacklevel=level,
-            )
+            warnings.warn(self._excuse(late), RuntimeWarning, stacklevel=level)
+
+    def outlive(self) -> None:
+        """Its thread ends without having cancelled it.  Warns if it should have raised."""
+        late = monotonic() - self.due
+        if late > 0:
+            file, line = self._place
+            warnings.warn_explicit(self._excuse(late), RuntimeWarning, file, line)
+
+    def _excuse(self, late: float) -> str:
+        return (
+            f"Timeout({self.seconds}) was up {late:.3f} s before its end and could not be raised: on"
+            " threads that is done only where the thread waits in dualwsgi.eventlet. Use the timeouts"
+            " of what is called (a socket's, a lock's), or the green backend."
+        )
 
     def __enter__(self) -> Timeout:
         if not self.pending:
@@ -362,6 +414,19 @@ class Timeout(BaseException):
     def __repr__(self) -> str:
         state = " pending" if self.pending else ""
         return f"<Timeout at {id(self):#x} seconds={self.seconds!r} exception={self.exception!r}{state}>"
+
+
+def end_timeout(timeout: Timeout) -> None:
+    """cancel() in the name of who called the function that calls this one."""
+    timeout._cancel(4)
+
+
+def _place_outside() -> tuple[str, int]:
+    """File and line of who has called what stands in this file."""
+    frame = sys._getframe(1)
+    while frame.f_code.co_filename == __file__ and frame.f_back is not None:
+        frame = frame.f_back
+    return frame.f_code.co_filename, frame.f_lineno
 
 
 # Threads
@@ -420,6 +485,8 @@ class GreenThread(Strand):
         error: BaseException | None = None
         try:
             self._value = fn(*args, **kwargs)
+            for timeout in self.timeouts:
+                timeout.outlive()
         except BaseException as caught:
             error = caught
         del fn, args, kwargs
@@ -630,7 +697,8 @@ class HubView:
         return spawn_after_local(seconds, cb, *args, **kwargs)
 
     def mark_as_reopened(self, fd: int) -> None:
-        """Nobody but the kernel knows of descriptors."""
+        """`fd` is a new descriptor: who waits for one that had its number waits for nothing, and is told."""
+        forget_fd(fd)
 
     def set_debug_listeners(self, value: bool) -> None: ...
 
@@ -654,7 +722,25 @@ def print_exceptions(state: bool) -> None:
 
 
 def prevent_multiple_readers(state: bool) -> None:
-    """Several threads may always wait for one descriptor."""
+    """Several threads may always wait for one descriptor: warns if that is not to be."""
+    if state:
+        _warn("hub_prevent_multiple_readers(): on threads several may always wait for one socket")
+
+
+def choose_hub(name: str) -> None:
+    """There is none to choose: warns."""
+    _warn(f"use_hub({name}) does nothing on threads, where there is no hub; remove the call")
+
+
+def trace(function: Any) -> None:
+    """A trace function for this thread, and for those that begin after it; None for no more."""
+    sys.settrace(function)
+    threading.settrace(function)
+
+
+def _warn(text: str) -> None:
+    """Warns of what cannot be had, at the place of who called the function that called this one's caller."""
+    warnings.warn(text, RuntimeWarning, stacklevel=4)
 
 
 def wait_fd(fd: int, write: bool, timeout: float | None) -> bool:
@@ -664,15 +750,15 @@ def wait_fd(fd: int, write: bool, timeout: float | None) -> bool:
 
 
 def forget_fd(fd: int) -> None:
-    """Nobody but the kernel knows of it."""
+    """`fd` is about to be closed: who waits for it gets EBADF."""
+    for strand in list(_polling):
+        strand.forget(fd)
 
 
 def blocking_detection(state: bool, resolution: float) -> None:
     """There is no hub that could be held: warns."""
     if state:
-        warnings.warn(
-            "hub_blocking_detection: on threads there is no hub to be blocked", RuntimeWarning, stacklevel=3
-        )
+        _warn("hub_blocking_detection: on threads there is no hub to be blocked")
 
 
 # Native threads are what everything runs in
@@ -687,4 +773,9 @@ def end_native_threads() -> None:
 
 
 def size_native_threads(size: int) -> None:
-    """There is no pool of them."""
+    """There is no pool of them: warns, unless calls are to be made where the caller is, as they are."""
+    if size:
+        _warn(
+            f"tpool.set_num_threads({size}) bounds nothing on threads, where tpool calls in the caller's"
+            " thread; bound what runs at once by a GreenPool or a Semaphore"
+        )

@@ -6,7 +6,7 @@ import socket as _socket
 import ssl as _ssl
 from typing import Any
 
-from .threads import Strand, getcurrent
+from .threads import Strand, forget_fd, getcurrent
 
 __all__ = ["SSLSocket", "create", "functions", "socket"]
 
@@ -63,6 +63,10 @@ class socket(_socket.socket):
             new.setblocking(True)
         return new, address
 
+    def _real_close(self, *args: Any) -> None:
+        forget_fd(self.fileno())  # poll() notices no close: who waits in accept() would wait for ever
+        super()._real_close(*args)  # type: ignore[misc]
+
     def dup(self) -> socket:
         new = socket(self.family, self.type, self.proto, _socket.dup(self.fileno()))
         new.settimeout(self.gettimeout())
@@ -109,6 +113,10 @@ class SSLSocket(_ssl.SSLSocket):
             do_handshake_on_connect=False,
             suppress_ragged_eofs=self.suppress_ragged_eofs,
         ), address
+
+    def _real_close(self) -> None:
+        forget_fd(self.fileno())
+        super()._real_close()  # type: ignore[misc]
 
     def read(self, len: int = 1024, buffer: Any = None) -> Any:
         if not self.pending():

@@ -15,9 +15,14 @@ def get_hub() -> Any:
 
 
 def use_hub(mod: Any = None) -> None:
-    """There is one hub here, and it is in use.  Names of eventlet's own are taken, to no effect."""
+    """There is one hub here, and it is in use: names of eventlet's own are taken, to no effect.
+
+    RuntimeWarning for them on threads, where there is none.
+    """
     if isinstance(mod, type):
         raise NotImplementedError(f"a hub of one's own ({mod!r}) cannot be used: dualwsgi has one hub")
+    if mod is not None:
+        ground.choose_hub(repr(getattr(mod, "__name__", mod)))
 
 
 def get_default_hub() -> Any:

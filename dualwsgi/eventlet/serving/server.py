@@ -77,7 +77,7 @@ class Server:
         self._limits: dict[tuple[Any, ...], Limits] = {}
         self.connections: dict[int, list[Any]] = {}
         self.is_stopping = False
-        self._interrupt: Callable[[BaseException], None] | None = None
+        self._interrupt: Any = None  # a ground.Interrupter of the accept loop
         self._over = ground.new_event()
 
     # What requests ask
@@ -160,10 +160,11 @@ class Server:
 
     def begin(self) -> None:
         """The accept loop runs in the calling greenlet or thread."""
-        self._interrupt = ground.interrupter()
+        self._interrupt = ground.Interrupter()
 
     def end(self) -> None:
         """The accept loop is over, and all connections with it."""
+        self._interrupt.close()
         self._over.set()
 
     def stop(self, timeout: float | None = None) -> bool:
@@ -172,11 +173,12 @@ class Server:
         Waits up to `timeout` seconds (None: without a bound) and then cuts what has not ended.
         Returns whether nothing had to be cut.  From any greenlet or thread but those that serve.
         """
-        self.is_stopping = True
+        was_stopping, self.is_stopping = self.is_stopping, True
         if self._interrupt is None:
             return True
         deadline = None if timeout is None else monotonic() + timeout
-        self._interrupt(_Stop())
+        if not was_stopping:
+            self._interrupt(_Stop())
         if self._over.wait(timeout):
             return True
         for state in list(self.connections.values()):

@@ -38,7 +38,11 @@ def fetch(seconds=None):
 
 def looks(hub_class):
     hubs.get_hub().schedule_call_global(1, print)  # doctor: hub
-    hubs.use_hub("poll")
+    hubs.use_hub("poll")  # doctor: no-effect
+    hubs.use_hub()
+    tpool.set_num_threads(40)  # doctor: no-effect
+    debug.hub_prevent_multiple_readers(True)  # doctor: no-effect
+    debug.hub_prevent_multiple_readers(False)
     hubs.use_hub(hub_class)  # doctor: hub-of-ones-own
     debug.hub_blocking_detection(True)  # doctor: blocking-detection
     debug.hub_blocking_detection(False)
