@@ -5,6 +5,7 @@ What the operator got wrong ends here: one message on standard error, exit code 
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -165,6 +166,7 @@ def run_alone(plan: Plan) -> int:
         # the application may take longer than whoever stops it waits.
         signal.signal(signal.SIGTERM, lambda number, _: os._exit(128 + number))
     server = make_server(plan)
+    gc.freeze()  # what is loaded stays: looking through all of it for garbage would stop every request
     raise_limit()
     with held_pid_file(plan.config):
         server.serve_forever(lambda: announce(plan.target, plan.config, server.addresses))

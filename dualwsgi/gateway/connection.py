@@ -67,6 +67,7 @@ RETRY_AFTER: Final = b"Retry-After: 1\r\n"
 
 _IDLE = Phase.IDLE
 _WAITING: Final = frozenset({Phase.FRESH, Phase.PREAMBLE, Phase.HANDSHAKE, Phase.IDLE, Phase.LINGER})
+LF: Final = 10
 CR: Final = 13
 INTERIM: Final = re.compile(r"1(?:0[2-9]|[1-9][0-9])(?: [\t\x20-\x7e]*)?")
 
@@ -167,6 +168,8 @@ class Connection:
             return CLOSE
         # The short way: clients repeat their heads octet for octet, and this read is one of them.
         # Whatever the connection says is laid over a copy, never kept with the head.
+        if not data or data[-1] != LF:  # what comes with a body is long, and no head alone
+            return self._take(data, turn)
         request = self._heads.known.get(data)
         if request is not None:
             turn.counters.head_hits += 1
@@ -369,8 +372,7 @@ class Connection:
         size = request.small_body
         if size and len(self.buffer) >= size:
             # The short way: a small body has come with its head, which needs no decoder.
-            content = bytes(self.buffer if len(self.buffer) == size else self.buffer[:size])
-            self.buffer = self.buffer[size:]
+            content, self.buffer = bytes(self.buffer[:size]), self.buffer[size:]
             self._input = environ["wsgi.input"] = Input(bytes, content)
             self.phase = Phase.RUNNING
             return RUN

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import _socket
 import faulthandler
+import gc
 import os
 import pickle
 import select
@@ -108,6 +109,7 @@ def work(channel: Channel, job: Job, app: WSGIApplication) -> int:
     except ConfigError as error:
         channel.say("failed", error)
         return EXIT_LOAD
+    gc.freeze()  # what is loaded stays: looking through all of it for garbage would stop every request
     return worker.live()
 
 
