@@ -163,6 +163,7 @@ class Connection:
         try:
             data = self._read(HEAD_READ)
         except BlockingIOError:
+            self._more = False
             return WANT_READ
         except OSError:
             return CLOSE
@@ -242,6 +243,7 @@ class Connection:
             if not data:
                 return CLOSE
             self.buffer += data
+            self._more = len(data) == HEAD_READ
             found = edge.read_header(bytes(self.buffer))
         except BlockingIOError:
             return WANT_READ
@@ -298,7 +300,7 @@ class Connection:
             return self._begin_request(data, turn)
         if not data:
             return CLOSE
-        self._more = size == HEAD_READ
+        self._more |= size == HEAD_READ
         self.buffer = data
         self._scanned = 0
         self.phase = Phase.HEAD

@@ -223,6 +223,7 @@ class Heads:
         self._unkept = unkept
         self._reads = reads
         self._limits = limits
+        self._longest = min(limits.head, HEAD_SIZE - 1)  # octets of a head that stems are for
         # Heads with something to read after them are kept apart, since the driver runs what it finds
         # in `plain` at once.
         self.plain: Memory[Request] = Memory(1024, 1 << 20)
@@ -250,7 +251,9 @@ class Heads:
         The application is to be called for it at once.
         """
         self._resembled += 1
-        if self._resembled & RESEMBLED_UNLOOKED:  # else it goes by request(), which finds what comes again
+        # One of sixteen goes by request(), which finds what comes again; and one that has filled the read
+        # by the driver's other way, which knows that there may be more.
+        if self._resembled & RESEMBLED_UNLOOKED and len(data) <= self._longest:
             for stem in self._short_stems:
                 found = stem.match(data, self._lines.known)
                 if found is not None:
@@ -292,7 +295,8 @@ class Heads:
         parsed, fields = http.parse_fields(lines, line.version, self._limits)
         environ = field_environ(self._base, parsed)
         if self._luck > 0:
-            self._learn(lines, parsed, fields, line.version)
+            if len(head) <= self._longest:
+                self._learn(lines, parsed, fields, line.version)
         else:
             self._luck = self._luck + 1 or STEM_TRIES
         environ.update(said)
@@ -312,7 +316,7 @@ class Heads:
 
     def _by_stem(self, head: bytes) -> tuple[Request, Environ] | None:
         """The request if its field block is a stem's but for the values that differ; else None."""
-        if len(head) <= self._limits.head:
+        if len(head) <= self._longest:
             for stem in self._stems:
                 found = stem.match(head, self._lines.known)
                 if found is not None:

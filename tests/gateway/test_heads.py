@@ -10,7 +10,7 @@ import pytest
 
 from dualwsgi.errors import BadRequest
 from dualwsgi.gateway.environ import base_environ
-from dualwsgi.gateway.heads import Heads, Request
+from dualwsgi.gateway.heads import HEAD_SIZE, Heads, Request
 from dualwsgi.gateway.memory import Memory
 from dualwsgi.http11.head import Limits
 
@@ -182,6 +182,29 @@ def test_every_way_makes_what_the_plain_way_makes(seed: int, monkeypatch: pytest
     assert ways["by resemblance"] > 10, ways
     assert ways["from the older generation"], ways
     assert "spoilt" not in base
+
+
+@pytest.mark.parametrize(("limit", "longest"), [(12_000, 12_000), (65_536, HEAD_SIZE - 1)])
+def test_a_head_over_the_limit_or_as_long_as_a_read_is_not_taken_for_one_like_others(
+    limit: int, longest: int
+) -> None:
+    def head(size: int) -> bytes:
+        pad = b"p" * 5000
+        start = b"GET / HTTP/1.1\r\nHost: a\r\nOne: %b\r\nTwo: %b\r\nX-Request-Id: " % (pad, pad)
+        return start.ljust(size - 4, b"y") + b"\r\n\r\n"
+
+    def is_like(size: int) -> bool:
+        return any(heads.resembling(head(size)) for _ in range(2))  # now and then it does not look
+
+    heads = Heads(base_environ(multiprocess=False), Limits(head=limit))
+    for size in range(HEAD_SIZE, HEAD_SIZE + 4):
+        made(heads, head(size))
+    assert not heads._stems, "they would take too much room"
+    for size in range(10_100, 10_104):
+        made(heads, head(size))
+    assert is_like(longest)
+    assert not is_like(longest + 1)
+    assert made(heads, head(limit + 1)) == ("refused", 431)
 
 
 def test_a_head_is_kept_only_when_it_comes_again_and_only_for_who_may() -> None:

@@ -15,7 +15,7 @@ import pytest
 from serving import Gate, Served, answering, echo
 from wire import CHUNKED, CLOSE, Client, chunked, eventually, request
 
-from dualwsgi.gateway.heads import Request
+from dualwsgi.gateway.heads import HEAD_SIZE, Request
 
 Serve = Callable[..., Served]
 
@@ -27,6 +27,23 @@ def test_pipelined_requests_are_answered_in_order(serve: Serve, over: str, count
     for number in range(count):
         assert client.response().body == b"GET /%d " % number
     assert client.silent(0.01)
+
+
+def test_a_head_that_fills_a_read_hides_no_request_behind_it(serve: Serve, over: str) -> None:
+    """Polling is edge-triggered: of what is left in the socket it does not tell again."""
+
+    def head(size: int) -> bytes:
+        start = request("GET", "/", f"One: {'p' * 5000}", f"Two: {'p' * 5000}", "X-Request-ID: ")
+        return start[:-4].ljust(size - 4, b"y") + b"\r\n\r\n"
+
+    client = serve(echo, over=over).client()
+    for size in range(10_100, 10_105):  # from now on it is known what these have in common
+        client.send(head(size))
+        assert client.response().status == 200
+    for _ in range(2):
+        client.send(head(HEAD_SIZE) + request("GET", "/behind"))
+        assert client.response().body == b"GET / "
+        assert client.response().body == b"GET /behind "
 
 
 def mixed(number: int) -> tuple[bytes, bytes]:
