@@ -269,7 +269,8 @@ class GreenBackend:
         self._serve(conn, AGAIN)
 
     def _serve(self, conn: Parked, verdict: Verdict) -> None:
-        """Has a worker advance (AGAIN) or run a parked connection, and go on with the hub's batch."""
+        """Has a worker advance (AGAIN) or run (RUN: it has queued) a parked connection, and go on with the
+        hub's batch."""
         pool = self._pool
         worker = pool.pop() if pool else greenlet.greenlet(self._work, self._hub.greenlet)
         self._leader = worker
@@ -315,9 +316,7 @@ class GreenBackend:
         """Takes up requests that wait while there are places: one came free, or more were allowed."""
         while self._queue and len(self._running) < self._limit:
             self._turn.now = monotonic()
-            conn = self._next_queued(self._turn.now)
-            if conn is None:
-                return
+            conn = self._queue.popleft()
             fd = conn.fd
             self._parked[fd] = conn
             self._serve(conn, RUN)
@@ -414,11 +413,10 @@ class GreenBackend:
         try:
             for acceptor in self._acceptors:
                 acceptor.door.tick(now)
-            for conn in list(self._parked.values()):
-                # It may have been handed on while the application closed the response of an earlier one.
-                if conn.overdue(now) and self._parked.get(conn.fd) is conn:
-                    del self._parked[conn.fd]
-                    self._settle(conn, conn.expire(turn))
+            for conn in self._parked.values():
+                if conn.overdue(now):
+                    # Each by itself: the close() of its response may wait, and the other chores must not.
+                    self._hub.call_soon(self._hub.lend, self._expire, conn)
             for worker, conn in list(self._running.items()):
                 if conn.is_late(now) and conn.time_out(turn, worker.gr_frame):
                     self._hub.call_soon(self._kill, worker, conn)
@@ -431,6 +429,14 @@ class GreenBackend:
             else:
                 self._chores_due = monotonic() + self._chore_interval
                 self._chores = self._hub.call_later(self._chore_interval, self._hub.lend, self._do_chores)
+
+    def _expire(self, conn: Parked) -> None:
+        """Ends what a parked connection waits for, if it is still late when it comes to that."""
+        turn = self._turn
+        turn.now = now = monotonic()
+        if self._parked.get(conn.fd) is conn and conn.overdue(now):
+            del self._parked[conn.fd]
+            self._settle(conn, conn.expire(turn))
 
     def _kill(self, worker: Any, conn: Parked) -> None:
         """Ends a call that was answered in its place."""
@@ -449,6 +455,8 @@ class GreenBackend:
             try:
                 if verdict is AGAIN:
                     verdict = conn.advance(turn)
+                else:
+                    verdict = self._instead_of_a_call(conn, turn.now) or RUN
                 if verdict is RUN or verdict is STREAM:
                     if len(running) - (me in running) < self._limit:
                         verdict = self._run(conn)
@@ -510,15 +518,21 @@ class GreenBackend:
         """The next request that is still worth a call; those before it are refused."""
         while self._queue:
             conn = self._queue.popleft()
-            if now - conn.since > self._patience_for(conn, now):
-                instead: Verdict | None = conn.refuse(self._turn, "too busy; try again")
-            else:
-                instead = conn.forgo(self._turn)
+            instead = self._instead_of_a_call(conn, now)
             if instead is None:
-                self._turn.counters.waits.note(now - conn.since)
                 return conn
             self._settle(conn, instead)
         return None
+
+    def _instead_of_a_call(self, conn: Parked, now: float) -> Verdict | None:
+        """What becomes of a request that has queued too long, or whose client has left; else None."""
+        waited = now - conn.since
+        if waited > self._patience_for(conn, now):
+            return conn.refuse(self._turn, "too busy; try again")
+        instead = conn.forgo(self._turn)
+        if instead is None:
+            self._turn.counters.waits.note(waited)
+        return instead
 
     def _patience_for(self, conn: Parked, now: float) -> float:
         return self._queueing.timeout if conn.has_begun else self._queueing.limit(now)
