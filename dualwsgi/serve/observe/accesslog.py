@@ -44,6 +44,10 @@ SYSLOG_PRIORITY: Final = 16 * 8 + 6
 """local0.info (RFC 5424 section 6.2.1)."""
 
 
+Complaint = tuple[Any, ...]
+"""What goes to the error log: a text, and what stands for the signs in it."""
+
+
 class AccessLog:
     """Writes to `target`: a path, appended to, "-" for standard output, or what open_syslog() takes.
 
@@ -116,26 +120,29 @@ class AccessLog:
 
     def flush(self) -> None:
         """Writes what is held.  A log that cannot be written is reported, and its lines dropped."""
-        lines = self._lines
         with self._flushing:
-            if self._stale or self._is_moved():
-                self._open_anew()
-            count = len(lines)
-            if not count:
-                return
-            # Lines are only ever added at the end, so nobody loses one while these go.
-            held, lines[:count] = lines[:count], []
-            try:
-                if self._syslog:
-                    self._send(held)
-                else:
-                    self._write(held)
-            except OSError as error:
-                self._drop(count, error)
+            complaints = [self._open_anew() if self._stale or self._is_moved() else None, self._write_held()]
+        # Only now: the handlers of a log may wait, and whoever else flushes must not wait for them.
+        for complaint in complaints:
+            if complaint is not None:
+                logger.error(*complaint)
+
+    def _write_held(self) -> Complaint | None:
+        lines = self._lines
+        count = len(lines)
+        if not count:
+            return None
+        # Lines are only ever added at the end, so nobody loses one while these go.
+        held, lines[:count] = lines[:count], []
+        try:
+            if self._syslog:
+                self._send(held)
             else:
-                if self._dropped:
-                    logger.error("the access log is written again; %d lines are missing", self._dropped)
-                    self._dropped = 0
+                self._write(held)
+        except OSError as error:
+            return self._drop(count, error)
+        missing, self._dropped = self._dropped, 0
+        return ("the access log is written again; %d lines are missing", missing) if missing else None
 
     def _write(self, lines: list[str]) -> None:
         octets = memoryview("".join(lines).encode("latin-1", "backslashreplace"))
@@ -146,25 +153,43 @@ class AccessLog:
             self._torn = octets[count - 1] != NEWLINE  # until the rest of that line is out, too
             octets = octets[count:]
 
-    def _drop(self, count: int, error: OSError) -> None:
-        """Reports lines that could not be written, once in a while: a full disk stays full for long."""
+    def _drop(self, count: int, error: OSError) -> Complaint | None:
+        """Counts lines that could not be written, and says so once in a while: a disk stays full for long."""
         self._dropped += count
         now = time.monotonic()
-        if now >= self._next_complaint:
-            self._next_complaint = now + COMPLAINT_INTERVAL
-            logger.error(
-                "cannot write the access log (lines dropped so far: %d): %s", self._dropped, error.strerror
-            )
+        if now < self._next_complaint:
+            return None
+        self._next_complaint = now + COMPLAINT_INTERVAL
+        text = "cannot write the access log (lines dropped so far: %d): %s"
+        return text, self._dropped, error.strerror
 
     def _send(self, lines: list[str]) -> None:
         """A datagram a line (RFC 5424).  Where the daemon does not keep up, lines are dropped."""
         stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         prefix = f"<{SYSLOG_PRIORITY}>1 {stamp} {os.uname().nodename} dualwsgi {os.getpid()} access - "
         for line in lines:
+            octets = (prefix + line.rstrip("\n")).encode("latin-1", "backslashreplace")
             try:
-                write(self._fd, (prefix + line.rstrip("\n")).encode("latin-1", "backslashreplace"))
+                write(self._fd, octets)
             except BlockingIOError:
                 continue
+            except OSError:
+                if not self._connect_again():
+                    raise
+                write(self._fd, octets)
+
+    def _connect_again(self) -> bool:
+        """A daemon that was started anew has made another socket of that name; to UDP it is the same one."""
+        where = self._target.removeprefix(SYSLOG)
+        if where and not where.startswith("/"):
+            return False
+        try:
+            fresh = self._open()
+        except ConfigError:
+            return False
+        os.close(self._fd)
+        self._fd = fresh
+        return True
 
     def reopen(self) -> None:
         """Has the file opened anew before anything more is written: the present one was moved away.
@@ -187,17 +212,17 @@ class AccessLog:
             return False
         return stat.S_ISREG(ours.st_mode) and not os.path.samestat(there, ours)
 
-    def _open_anew(self) -> None:
+    def _open_anew(self) -> Complaint | None:
         self._stale = False
         if self._target == "-" or self._fd < 0:
-            return
+            return None
         try:
             fresh = self._open()
         except ConfigError as error:
-            logger.error("cannot reopen the access log, going on with the old one: %s", error)
-            return
+            return "cannot reopen the access log, going on with the old one: %s", error
         os.close(self._fd)
         self._fd = fresh
+        return None
 
     def close(self) -> None:
         self.flush()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import logging
+import socket
 import threading
 from pathlib import Path
 
@@ -68,3 +71,60 @@ def test_lines_of_many_writers_to_one_file_are_whole(tmp_path: Path) -> None:
     assert len(found) == len(threads) * count
     ends = {line.partition("] ")[2] for line in found}
     assert ends == {f'"-" 200 {size} "-" "-"' for size in (11, 12)}
+
+
+def test_who_flushes_waits_for_no_handler_of_the_error_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    # On green a handler may wait by switching, and a second flush would then keep the hub for ever.
+    held: list[bool] = []
+    full = True
+
+    def write(fd: int, octets: memoryview) -> int:
+        if full:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return len(octets)
+
+    def note(record: logging.LogRecord) -> bool:
+        held.append(log._flushing.locked())
+        return True
+
+    log = AccessLog(str(tmp_path / "log"))
+    monkeypatch.setattr(accesslog, "write", write)
+    caplog.handler.addFilter(note)
+    log(None, PEER, "200 OK", 1, 0.1)
+    log.flush()
+    full = False
+    log(None, PEER, "200 OK", 1, 0.1)
+    log.close()
+    assert [record.message.partition(" (")[0].partition(";")[0] for record in caplog.records] == [
+        "cannot write the access log",
+        "the access log is written again",
+    ]
+    assert held == [False, False]
+
+
+def test_a_syslog_daemon_that_was_started_anew_gets_the_lines_that_come_then(tmp_path: Path) -> None:
+    path = tmp_path / "daemon"
+
+    def listen() -> socket.socket:
+        daemon = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        daemon.bind(str(path))
+        daemon.setblocking(False)
+        return daemon
+
+    def say(size: int) -> None:
+        log(None, PEER, "200 OK", size, 0.1)
+        log.flush()
+
+    with listen() as daemon:
+        log = AccessLog(f"syslog:{path}")
+        say(1)
+        assert b" 200 1 " in daemon.recv(1000)
+    path.unlink()
+    say(2)
+    say(3)
+    with listen() as daemon:
+        say(4)
+        assert b" 200 4 " in daemon.recv(1000)
+    log.close()
