@@ -59,7 +59,7 @@ class Statsd:
         self._server = server
         self._prefix = prefix
         self._before = Counters()
-        self._sock = _connect(where)
+        self._sock, self._address = _connect(where)
         self._closing, self._ended = native_lock(), native_lock()
         self._closing.acquire()
         self._ended.acquire()
@@ -98,13 +98,22 @@ class Statsd:
             self._say(datagram)
 
     def _say(self, datagram: str) -> None:
+        octets = datagram.encode()
         try:
-            self._sock.send(datagram.encode())
+            self._sock.send(octets)
+        except BlockingIOError:
+            pass  # the daemon does not keep up
         except OSError:
-            pass  # nobody listens just now, which is how StatsD is meant to be used
+            try:
+                # A daemon that was started anew has made another socket of that name.
+                self._sock.connect(self._address)
+                self._sock.send(octets)
+            except OSError:
+                pass  # nobody listens just now, which is how StatsD is meant to be used
 
 
-def _connect(where: str) -> _socket.socket:
+def _connect(where: str) -> tuple[_socket.socket, Any]:
+    """A socket, and the address that it is connected to."""
     try:
         address: Any
         if where.startswith(UNIX):
@@ -126,4 +135,4 @@ def _connect(where: str) -> _socket.socket:
         raise ConfigError(
             f"statsd_host: cannot reach {where!r}: {error.strerror}; give HOST:PORT or unix:PATH"
         ) from None
-    return sock
+    return sock, address

@@ -61,6 +61,19 @@ def test_sent_is_told(kit: Kit, daemon: socket.socket) -> None:
     assert (found["shop.connections"], found["shop.errors"]) == (31, 1)
 
 
+def test_a_daemon_that_was_started_anew_is_told_what_comes_then(kit: Kit, tmp_path: Path) -> None:
+    path = tmp_path / "statsd"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as daemon:
+        daemon.bind(str(path))
+        served = kit.serve(answering(), statsd_host=f"unix:{path}")
+    path.unlink()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as daemon:
+        daemon.bind(str(path))
+        served.ask()
+        served.stop()
+        assert received(daemon)["dualwsgi.requests"] == 1
+
+
 def test_nobody_who_listens_hurts_nobody(kit: Kit) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.bind(("127.0.0.1", 0))
