@@ -20,6 +20,7 @@ import select
 import signal
 import sys
 import warnings
+from contextlib import suppress
 from dataclasses import replace
 from typing import Final
 
@@ -94,7 +95,8 @@ def tend(channel: Channel, job: Job, app: WSGIApplication) -> int:
 def _fork() -> int:
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
-            stream.flush()  # or both would write it
+            with suppress(OSError, ValueError):  # who reads it has gone: no reason to have no workers
+                stream.flush()  # or both would write it
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of threads, which have been named above
         return os.fork()

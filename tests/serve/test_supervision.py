@@ -23,6 +23,7 @@ from wire import eventually, request
 import dualwsgi
 from dualwsgi.config import Config, knobs
 from dualwsgi.errors import ConfigError
+from dualwsgi.serve import nursery
 from dualwsgi.serve.channel import Channel, pair
 from dualwsgi.serve.errorlog import tell
 from dualwsgi.serve.identity import Identity, PidFile, find_identity
@@ -325,6 +326,16 @@ queue.close()
 
 def test_a_child_that_the_application_forks_dies_of_signals_as_others_do() -> None:
     subprocess.run([sys.executable, "-W", "error", "-c", FORKER], check=True, timeout=55)
+
+
+def test_a_nursery_forks_though_nobody_reads_its_output(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Unread:
+        def flush(self) -> None:
+            raise BrokenPipeError
+
+    monkeypatch.setattr(os, "fork", lambda: 7)
+    monkeypatch.setattr(sys, "stdout", Unread())
+    assert nursery._fork() == 7
 
 
 def test_threads_and_executors_are_named() -> None:
