@@ -76,12 +76,16 @@ class Timer:
         self.pending = True
         """True until it has fired or was cancelled; only to be read."""
 
+    def __repr__(self) -> str:
+        return f"<Timer of {self._fn!r}>"
+
     def fire(self) -> None:
         """By the hub, when it is due."""
         fn, args = self._fn, self._args
-        self._fn, self._args = None, ()
+        self._args = ()
         assert fn is not None
         fn(*args)
+        self._fn = None  # if it raises, the report names it
 
     def cancel(self) -> None:
         """Never call it.  Harmless when it has fired; only for the hub's own thread."""

@@ -13,6 +13,7 @@ import pytest
 
 from dualwsgi import green
 from dualwsgi.green import EDGE, HUP, ONESHOT, RDHUP, READ, WRITE, Hub, Waiter
+from dualwsgi.green.hub import report_error
 
 
 def turn(times: int = 2) -> None:
@@ -102,6 +103,15 @@ def test_a_callback_that_raises_is_reported_and_the_others_run(hub: Hub) -> None
         hub.unregister(a.fileno())
     assert reported == [error] * 3
     assert sorted(seen) == [1, 2]
+
+
+def test_the_report_of_a_timer_that_failed_names_what_it_called(
+    hub: Hub, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub, "on_error", report_error)
+    hub.call_later(0, divmod, 1, 0)
+    green.sleep(0.001)
+    assert "Exception in <Timer of <built-in function divmod>>" in capsys.readouterr().err
 
 
 def test_a_callback_that_waits_is_told_what_to_do(hub: Hub) -> None:
