@@ -482,6 +482,22 @@ def test_threads_have_eventlets_names_once_they_are_patched() -> None:
     assert run("green", code).strip() == "pass"
 
 
+def test_a_real_thread_that_opens_a_descriptor_is_given_no_hub() -> None:
+    code = """
+        eventlet.monkey_patch(builtins=True, socket=True)
+        import os, socket
+        from dualwsgi import green
+        from dualwsgi.eventlet import tpool
+        def look():
+            socket.socket().close()
+            open(os.devnull).close()
+            return green.current_hub()
+        assert tpool.execute(look) is None
+        print("pass")
+    """
+    assert run("green", code).strip() == "pass"
+
+
 def test_threads_never_import_greenlet() -> None:
     code = """
         from dualwsgi.eventlet import wsgi, websocket, patcher, tpool, pools, hubs, greenio, backdoor

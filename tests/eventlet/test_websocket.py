@@ -41,7 +41,7 @@ def test_messages_come_back_as_they_were_sent(annexe: Annexe) -> None:
         assert b"Sec-WebSocket-Protocol: chat" in opened(client, "Sec-WebSocket-Protocol: other, chat")
         client.send(frame(0x81, "gr\xfc\xdfe".encode()))
         assert client.exactly(9) == b"\x81\x07" + "gr\xfc\xdfe".encode()
-        client.send(frame(0x02, b"a" * 100), frame(0x89, b"ping"), frame(0x80, b"b" * 100))
+        client.send(frame(0x02, b"a" * 100), frame(0x89, b"ping"), frame(0x00, b""), frame(0x80, b"b" * 100))
         assert client.exactly(6) == b"\x8a\x04ping"
         assert client.exactly(204) == b"\x82\x7e\x00\xc8" + b"a" * 100 + b"b" * 100
         client.send(frame(0x88, struct.pack("!H", 1001) + b"bye"))

@@ -419,6 +419,14 @@ def hub_view() -> HubView:
     return view
 
 
+def notify_opened(fd: int) -> None:
+    """`fd` is a new descriptor: who waits for one that had its number is told.  Makes no hub."""
+    if green.current_hub() is not None:
+        hub_view().mark_as_reopened(fd)
+    else:
+        forget_fd(fd)
+
+
 def _report(view: HubView, where: object, error: BaseException) -> None:
     if view.debug_exceptions:
         report_error(where, error)

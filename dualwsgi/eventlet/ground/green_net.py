@@ -11,7 +11,7 @@ from dualwsgi.green.socket import GreenMethods, conduct
 from dualwsgi.green.socket import _Conduct as _PlainConduct
 from dualwsgi.green.ssl import GreenSSLMethods
 
-from .green import hub_view, sole_waiters, wait_fd
+from .green import notify_opened, sole_waiters, wait_fd
 
 __all__ = ["SSLSocket", "create", "socket"]
 
@@ -61,7 +61,7 @@ class socket(GreenMethods):
             return
         super().__init__(family, type, proto, fileno)
         self._green = _Conduct(conduct(self).timeout)
-        hub_view().mark_as_reopened(self.fileno())
+        notify_opened(self.fileno())
 
     @property
     def _sock(self) -> socket:

@@ -755,6 +755,10 @@ def forget_fd(fd: int) -> None:
         strand.forget(fd)
 
 
+def notify_opened(fd: int) -> None:
+    """The same."""
+
+
 def blocking_detection(state: bool, resolution: float) -> None:
     """There is no hub that could be held: warns."""
     if state:

@@ -55,7 +55,7 @@ def notify_close(fd: int) -> None:
 
 def notify_opened(fd: int) -> None:
     """`fd` is a new descriptor: who waited for its predecessor is woken."""
-    get_hub().mark_as_reopened(fd)
+    ground.notify_opened(fd)
 
 
 IOClosed = OSError

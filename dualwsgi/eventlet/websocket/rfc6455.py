@@ -83,9 +83,10 @@ class RFC6455WebSocket(WebSocket):
     def _message(self) -> str | bytes | None:
         kind: int | None = None
         parts: list[bytes] = []
+        size = 0
         is_compressed = False
         while True:
-            final, compressed, opcode, data = self._frame(sum(map(len, parts)))
+            final, compressed, opcode, data = self._frame(size)
             if opcode == _CLOSE:
                 self._was_closed(data)
                 return None
@@ -98,7 +99,9 @@ class RFC6455WebSocket(WebSocket):
                     raise FailedConnectionError(1002, "reserved bits are set")
                 if kind is None:
                     kind, is_compressed = opcode, compressed
-                parts.append(data)
+                size += len(data)
+                if data:  # of empty frames there may be any number
+                    parts.append(data)
                 if final:
                     whole = b"".join(parts)
                     return self._decoded(kind, self._inflated(whole) if is_compressed else whole)
