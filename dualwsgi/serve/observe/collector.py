@@ -27,6 +27,13 @@ if TYPE_CHECKING:
 __all__ = ["Collector"]
 
 
+class _Others:
+    """What the application has registered, but for figures of ours that it has registered, too."""
+
+    def collect(self) -> Iterator[Metric]:
+        return (metric for metric in REGISTRY.collect() if not metric.name.startswith("dualwsgi_"))
+
+
 class Collector:
     """Collects the figures of a server's whole fleet, whichever worker it is in."""
 
@@ -52,6 +59,6 @@ class Collector:
         if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
             MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # of all workers, as that library gathers them
         elif not self._server.supervisor:
-            registry.register(REGISTRY)  # of one worker among many it would be a riddle
+            registry.register(_Others())  # of one worker among many they would be a riddle
         encode, kind = choose_encoder(accept)
         return kind, encode(registry).decode()

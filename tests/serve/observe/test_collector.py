@@ -69,6 +69,15 @@ def test_openmetrics_is_spoken_to_who_asks_and_holds_the_application_s_own_metri
         prometheus_client.REGISTRY.unregister(baked)
 
 
+def test_a_server_that_is_in_the_application_s_registry_is_told_of_once(served: Served) -> None:
+    ours = Collector(served.server)
+    prometheus_client.REGISTRY.register(ours)
+    try:
+        assert get(served).body.decode().count("# TYPE dualwsgi_requests_total ") == 1
+    finally:
+        prometheus_client.REGISTRY.unregister(ours)
+
+
 def test_an_application_can_have_them_in_its_own_registry(served: Served) -> None:
     registry = prometheus_client.CollectorRegistry()
     registry.register(Collector(served.server))
