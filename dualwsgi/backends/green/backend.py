@@ -384,8 +384,7 @@ class GreenBackend:
         for conn in list(self._parked.values()):
             if self._parked.pop(conn.fd, None) is not conn:
                 continue  # served meanwhile
-            verdict = conn.dismiss(turn, before)
-            self._settle(conn, RUN if verdict is STREAM else verdict)
+            self._settle_last(conn, conn.dismiss(turn, before))
 
     def _cut(self) -> None:
         if not self._draining:
@@ -436,7 +435,11 @@ class GreenBackend:
         turn.now = now = monotonic()
         if self._parked.get(conn.fd) is conn and conn.overdue(now):
             del self._parked[conn.fd]
-            self._settle(conn, conn.expire(turn))
+            self._settle_last(conn, conn.expire(turn))
+
+    def _settle_last(self, conn: Parked, verdict: Verdict) -> None:
+        """Settles one that was to go; what has come in after all is to be run, whether RUN or STREAM."""
+        self._settle(conn, RUN if verdict is STREAM else verdict)
 
     def _kill(self, worker: Any, conn: Parked) -> None:
         """Ends a call that was answered in its place."""

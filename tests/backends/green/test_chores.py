@@ -44,6 +44,24 @@ def test_a_response_whose_end_waits_holds_up_no_other_deadline(
     here.settle_hub(hub)
 
 
+@pytest.mark.parametrize("verdict", [Verdict.RUN, Verdict.STREAM], ids=str)
+def test_a_request_that_came_at_the_last_moment_is_run(
+    world: Make, verdict: Verdict, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def expire(self: Conn, turn: Turn) -> Verdict:
+        self.late = False
+        self._command, self._number = "fast", 2
+        return verdict
+
+    monkeypatch.setattr(Conn, "expire", expire)
+    here = world()
+    here.hub(shortest=0.02)
+    client = here.client().ask("fast 1")
+    assert client.answer() == 1
+    here.conns[0].late = True
+    assert client.answer() == 2
+
+
 def test_what_has_queued_too_long_is_refused_where_it_may_wait(
     world: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
