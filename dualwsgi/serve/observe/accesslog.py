@@ -32,7 +32,7 @@ __all__ = ["AccessLog", "FormattedLog", "Skip", "open_journal", "open_log"]
 LINES_HELD: Final = 512
 
 COMPLAINT_INTERVAL: Final = 60.0
-"""Seconds between two reports that the log cannot be written."""
+"""Seconds between two reports that the log cannot be written, or opened anew."""
 
 NEWLINE: Final = 10
 
@@ -156,12 +156,15 @@ class AccessLog:
     def _drop(self, count: int, error: OSError) -> Complaint | None:
         """Counts lines that could not be written, and says so once in a while: a disk stays full for long."""
         self._dropped += count
+        text = "cannot write the access log (lines dropped so far: %d): %s"
+        return self._seldom((text, self._dropped, error.strerror))
+
+    def _seldom(self, complaint: Complaint) -> Complaint | None:
         now = time.monotonic()
         if now < self._next_complaint:
             return None
         self._next_complaint = now + COMPLAINT_INTERVAL
-        text = "cannot write the access log (lines dropped so far: %d): %s"
-        return text, self._dropped, error.strerror
+        return complaint
 
     def _send(self, lines: list[str]) -> None:
         """A datagram a line (RFC 5424).  Where the daemon does not keep up, lines are dropped."""
@@ -181,7 +184,7 @@ class AccessLog:
     def _connect_again(self) -> bool:
         """A daemon that was started anew has made another socket of that name; to UDP it is the same one."""
         where = self._target.removeprefix(SYSLOG)
-        if where and not where.startswith("/"):
+        if self._fd < 0 or (where and not where.startswith("/")):
             return False
         try:
             fresh = self._open()
@@ -213,13 +216,14 @@ class AccessLog:
         return stat.S_ISREG(ours.st_mode) and not os.path.samestat(there, ours)
 
     def _open_anew(self) -> Complaint | None:
-        self._stale = False
+        was_told, self._stale = self._stale, False
         if self._target == "-" or self._fd < 0:
             return None
         try:
             fresh = self._open()
         except ConfigError as error:
-            return "cannot reopen the access log, going on with the old one: %s", error
+            complaint = ("cannot reopen the access log, going on with the old one: %s", error)
+            return complaint if was_told else self._seldom(complaint)  # it is tried every second
         os.close(self._fd)
         self._fd = fresh
         return None

@@ -51,6 +51,24 @@ def test_a_file_that_was_moved_away_is_begun_anew(
     assert [line.split()[-3] for line in lines(path)] == ["3"]
 
 
+def test_a_file_that_cannot_be_begun_anew_is_told_of_once_and_whenever_that_was_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(accesslog, "LOOK_EVERY", 0.0)
+    path = tmp_path / "there" / "log"
+    path.parent.mkdir()
+    log = AccessLog(str(path))
+    path.unlink()
+    path.parent.rmdir()
+    for _ in range(3):
+        log.flush()
+    assert [record.message[:20] for record in caplog.records] == ["cannot reopen the ac"]
+    log.reopen()
+    log.flush()
+    assert len(caplog.records) == 2
+    log.close()
+
+
 def test_lines_of_many_writers_to_one_file_are_whole(tmp_path: Path) -> None:
     # Each worker has a descriptor of its own, and each of its threads adds lines.
     path, count = tmp_path / "log", 3 * LINES_HELD
@@ -91,7 +109,7 @@ def test_who_flushes_waits_for_no_handler_of_the_error_log(
 
     log = AccessLog(str(tmp_path / "log"))
     monkeypatch.setattr(accesslog, "write", write)
-    caplog.handler.addFilter(note)
+    monkeypatch.setattr(caplog.handler, "filters", [note])
     log(None, PEER, "200 OK", 1, 0.1)
     log.flush()
     full = False
@@ -127,4 +145,6 @@ def test_a_syslog_daemon_that_was_started_anew_gets_the_lines_that_come_then(tmp
     with listen() as daemon:
         say(4)
         assert b" 200 4 " in daemon.recv(1000)
-    log.close()
+        log.close()
+        say(5)  # a call that outlives its server: no descriptor is opened for it
+    assert log._fd == -1
