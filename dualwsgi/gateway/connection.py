@@ -36,7 +36,7 @@ from ..http11.head import (
 from ..http11.response import REASONS, Framing, ResponsePlan, encode_fields, server_answer
 from ..seam import Stream, Turn, Verdict
 from .deadline import Deadline
-from .environ import Environ
+from .environ import HANDLES, Environ
 from .exchange import Exchange
 from .gone import GoneSignal
 from .heads import HEAD_SIZE, NO_REQUEST, Request
@@ -1040,7 +1040,9 @@ class Connection:
             self._exchange.close_result()
         if self._input is not None:
             self._input.close()
-        self._peer = {}
+        peer, self._peer = self._peer, {}
+        for key in HANDLES:  # figures that are not folded yet keep the rest, and must not keep all of this
+            peer.pop(key, None)
         self._environ = self._exchange = self._input = self.body = None
         self.outlet.clear()
         self.deadline.drop()

@@ -14,9 +14,12 @@ from .input import NO_BODY, FileWrapper
 
 Environ = dict[str, Any]
 
+HANDLES: Final = ("wsgi.early_hints", "dualwsgi.send_interim", "dualwsgi.deadline", "dualwsgi.client_gone")
+"""By which an application acts on its connection: each refers to it."""
+
 CONNECTION_KEYS: Final = (
     *("REMOTE_ADDR", "REMOTE_PORT", "SERVER_NAME", "SERVER_PORT", "wsgi.url_scheme"),
-    *("wsgi.early_hints", "dualwsgi.send_interim", "dualwsgi.deadline", "dualwsgi.client_gone"),
+    *HANDLES,
 )
 """Laid over each environ by its connection, always all of them."""
 

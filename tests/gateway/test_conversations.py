@@ -19,6 +19,7 @@ from serving import Served
 from wire import Client, ProtocolError, Response
 
 from dualwsgi.config import Config
+from dualwsgi.counters import FACTS
 from dualwsgi.errors import DeadlineExceeded
 from dualwsgi.gateway.connection import Connection
 from dualwsgi.gateway.phase import Phase
@@ -228,3 +229,15 @@ def test_a_request_that_came_while_nobody_looked_is_served_and_not_expired(fresh
     assert conn.expire(turn) is Verdict.CLOSE
     assert turn.counters.expired == 1
     conn.close()
+
+
+def test_figures_that_are_not_folded_yet_keep_no_connection_that_is_closed() -> None:
+    """With it they would keep the head of its last request."""
+    stream, turn = Script([b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"]), Turn(monotonic())
+    conn = Connection(Site(Listening(), CONFIG), stream, turn)  # type: ignore[arg-type]  # see converse()
+    stream.more()
+    assert conn.advance(turn) is Verdict.RUN
+    assert conn.run(turn) is Verdict.WANT_READ
+    conn.close()
+    (peer,) = turn.counters.done[1::FACTS]
+    assert peer == stream.peer_environ
