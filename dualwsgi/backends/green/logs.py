@@ -25,6 +25,6 @@ def hand_over(logger: logging.Logger) -> None:
 def _call_handlers(self: logging.Logger, record: logging.LogRecord) -> None:
     hub = green.current_hub()
     if hub is not None and greenlet.getcurrent() is hub.greenlet:
-        hub.lend(logging.Logger.callHandlers, self, record)
+        hub.lend(type(self).callHandlers, self, record)
     else:
-        logging.Logger.callHandlers(self, record)
+        type(self).callHandlers(self, record)
