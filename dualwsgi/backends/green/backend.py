@@ -488,8 +488,8 @@ class GreenBackend:
                 batch.appendleft((fd, events))  # the hub knows whose it is
             if len(pool) >= POOLED:
                 return DONE
-            del conn
-            self._at = None
+            del conn  # an idle worker keeps no connection, which has what its client sent
+            self._at = found = None
             pool.append(me)
             conn, verdict = rest(DONE)
 
