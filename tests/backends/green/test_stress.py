@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import os
 import random
-import weakref
 from collections.abc import Callable
 from time import sleep
 
@@ -133,30 +132,6 @@ def test_a_batch_of_quick_calls_costs_two_switches(world: Make) -> None:
     last.ask("last 3").answer()
     here.counts["run"].clear()
     assert len(switches) < 20
-
-
-def test_an_idle_worker_keeps_no_connection_that_has_ended(world: Make) -> None:
-    def hold() -> None:
-        for client in clients:
-            client.ask("fast 1")
-
-    here = world(fast=compute, hold=hold)
-    here.hub()
-    clients = [here.client() for _ in range(3)]
-    for number, client in enumerate(clients):
-        assert client.ask(f"fast {100 + number}").answer() == 100 + number
-    ended = [weakref.ref(conn) for conn in here.conns]
-    other = here.client()
-    assert other.ask("hold 2").answer() == 2  # the next batch has an event of each
-    here.counts["run"].clear()
-    for client in clients:
-        assert client.answer() == 1
-        client.close()
-    here.counts["run"].clear()
-    eventually(lambda: sum(conn.closed for conn in here.conns) == 3)
-    here.conns[:] = [conn for conn in here.conns if not conn.closed]
-    assert other.ask("fast 3").answer() == 3
-    eventually(lambda: not any(conn() for conn in ended))
 
 
 @pytest.mark.parametrize("act", [fault, end])
