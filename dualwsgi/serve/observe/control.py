@@ -106,11 +106,15 @@ class Control:
 
             leave_behind(self._server, self.path.parent)
         self.path.unlink(missing_ok=True)
-        for sock in (self._listener, *self._clients):
-            _cut(sock)
-        for _ in range(200):
+        _cut(self._listener)
+        for client in list(self._clients):  # an answer that is being made, to `drain` say, still goes out
+            _cut(client, _socket.SHUT_RD)
+        for turn in range(200):
             if not self._threads:
                 break
+            if turn == 100:
+                for client in list(self._clients):
+                    _cut(client)
             native_sleep(0.005)
 
     # In threads of its own
@@ -340,10 +344,10 @@ def _say_if_possible(sock: _socket.socket, what: dict[str, Any]) -> None:
         pass
 
 
-def _cut(sock: _socket.socket) -> None:
+def _cut(sock: _socket.socket, how: int = _socket.SHUT_RDWR) -> None:
     """Ends whatever waits on it in another thread, which then closes it."""
     try:
-        sock.shutdown(_socket.SHUT_RDWR)
+        sock.shutdown(how)
     except OSError:
         pass
 
