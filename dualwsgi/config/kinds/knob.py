@@ -5,12 +5,13 @@ It knows no setting, and of the kinds of knob only what all have in common.
 
 from __future__ import annotations
 
+import re
 from dataclasses import field
 from typing import Any, NoReturn
 
 from ...errors import ConfigError
 
-__all__ = ["Knob", "knob"]
+__all__ = ["Knob", "Shaped", "knob"]
 
 
 class Knob:
@@ -40,6 +41,18 @@ class Knob:
 
     def refuse(self, value: object, problem: str, label: str) -> NoReturn:
         raise ConfigError(f"{label}: {value!r} {problem}; give {self.wanted}")
+
+
+class Shaped(Knob):
+    """A text of a certain `shape`, a regular expression that all of it matches; `fault` is what else is."""
+
+    shape = ""
+    fault = ""
+
+    def check(self, value: Any, label: str) -> str:
+        if not isinstance(value, str) or not re.fullmatch(self.shape, value):
+            self.refuse(value, self.fault, label)
+        return value
 
 
 def knob(default: Any, kind: Knob) -> Any:

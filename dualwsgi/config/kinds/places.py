@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from ..address import UNIX_PATH_MAX
-from .knob import Knob
+from .knob import Knob, Shaped
 from .words import Switch
 
 __all__ = ["FileName", "Hook", "LogTarget", "Mask", "Permissions", "SocketPath"]
@@ -30,13 +30,12 @@ class FileName(Knob):
         return value or ""
 
 
-class LogTarget(Knob):
+class LogTarget(FileName):
     """Where a log goes: '-' for standard output, a path, syslog:..., or None for nowhere.
 
     Text may also be a Switch's word, so that DUALWSGI_ACCESS_LOG=1 does what --access-log does.
     """
 
-    metavar = "FILE"
     wanted = "a path, '-' for standard output, syslog:, syslog:HOST:PORT, or nothing for no log"
 
     def parse(self, text: str, label: str) -> str | None:
@@ -44,14 +43,6 @@ class LogTarget(Knob):
             return None
         on = Switch.WORDS.get(text.lower())
         return self.check(text, label) if on is None else "-" if on else None
-
-    def check(self, value: Any, label: str) -> str | None:
-        if value is not None and (not isinstance(value, str) or not value or "\0" in value):
-            self.refuse(value, "is not a path", label)
-        return value
-
-    def write(self, value: str | None) -> str:
-        return value or ""
 
 
 class SocketPath(Knob):
@@ -74,28 +65,22 @@ class SocketPath(Knob):
         return value or "off"
 
 
-class Permissions(Knob):
+class Permissions(Shaped):
     """The permission bits of a file as chmod takes them in octal, or '' to leave them to the umask."""
 
     metavar = "MODE"
     wanted = "three octal digits such as 660, or nothing to leave it to the umask"
-
-    def check(self, value: Any, label: str) -> str:
-        if not isinstance(value, str) or not re.fullmatch(r"(?:0?[0-7]{3})?", value):
-            self.refuse(value, "is no mode of a file", label)
-        return value
+    shape = "(?:0?[0-7]{3})?"
+    fault = "is no mode of a file"
 
 
-class Mask(Knob):
+class Mask(Shaped):
     """The permission bits that new files shall not have, in octal, or '' to leave them as they are."""
 
     metavar = "MODE"
     wanted = "an octal number from 0 to 777 such as 027"
-
-    def check(self, value: Any, label: str) -> str:
-        if not isinstance(value, str) or not re.fullmatch(r"(?:0o?)?[0-7]{0,3}", value):
-            self.refuse(value, "is no mask", label)
-        return value
+    shape = "(?:0o?)?[0-7]{0,3}"
+    fault = "is no mask"
 
 
 class Hook(Knob):

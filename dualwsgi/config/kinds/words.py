@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from .knob import Knob
+from .knob import Knob, Shaped
 
 __all__ = ["Choice", "FieldValue", "Switch", "Text", "UrlPath"]
 
@@ -79,24 +79,18 @@ class Text(Knob):
         return "***" if self.secret and value else value
 
 
-class FieldValue(Knob):
+class FieldValue(Shaped):
     """The value of a response field, or '' for none (RFC 9110 section 5.5, in ASCII)."""
 
     wanted = "printable ASCII without a space at either end, or '' to send none"
-
-    def check(self, value: Any, label: str) -> str:
-        if not isinstance(value, str) or not re.fullmatch(r"(?:[!-~](?:[ -~]*[!-~])?)?", value):
-            self.refuse(value, "cannot be sent in a header", label)
-        return value
+    shape = r"(?:[!-~](?:[ -~]*[!-~])?)?"
+    fault = "cannot be sent in a header"
 
 
-class UrlPath(Knob):
+class UrlPath(Shaped):
     """A path that requests ask for, without a query, or '' for none."""
 
     metavar = "PATH"
     wanted = "a path such as /livez, or '' for none"
-
-    def check(self, value: Any, label: str) -> str:
-        if not isinstance(value, str) or not re.fullmatch(r"(?:/[!-~]*)?", value) or set(value) & set("?#%"):
-            self.refuse(value, "is no path", label)
-        return value
+    shape = r"(?:/(?:(?![?#%])[!-~])*)?"
+    fault = "is no path"
