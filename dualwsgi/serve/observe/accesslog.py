@@ -10,7 +10,6 @@ escaped: a double quote or backslash by a backslash, any other character outside
 
 from __future__ import annotations
 
-import _socket
 import os
 import stat
 import sys
@@ -23,6 +22,7 @@ from ...errors import ConfigError
 from ...gateway.heads import Request
 from ...gateway.site import logger
 from ...http11.head import HTTP_11
+from .datagram import connect_datagram
 from .journal import Journal
 from .logformat import COMBINED, MONTHS, Ended, Format, escaped
 from .native import native_lock
@@ -243,26 +243,15 @@ def open_syslog(target: str) -> int:
     Raises ConfigError.
     """
     where = target.removeprefix(SYSLOG) or "/dev/log"
-    address: Any = where
-    try:
-        if where.startswith("/"):
-            sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_DGRAM)
-        else:
-            host, _, port = where.rpartition(":")
-            found = _socket.getaddrinfo(host.strip("[]"), port, 0, _socket.SOCK_DGRAM)[0]
-            sock, address = _socket.socket(found[0], _socket.SOCK_DGRAM), found[4]
-    except OSError as error:
-        raise ConfigError(
-            f"access_log: there is no {target!r}: {error.strerror}; give syslog:, syslog:HOST:PORT or a path"
-        ) from None
-    try:
-        sock.connect(address)
-    except OSError as error:
-        sock.close()
-        raise ConfigError(
-            f"access_log: cannot reach {target!r}: {error.strerror}; give syslog:HOST:PORT or a path"
-        ) from None
-    sock.setblocking(False)
+    is_path = where.startswith("/")
+    sock, _ = connect_datagram(
+        target,
+        setting="access_log",
+        cure="give syslog:, syslog:HOST:PORT or a path",
+        cure_unreached="give syslog:HOST:PORT or a path",
+        path=where if is_path else None,
+        place=where,
+    )
     return sock.detach()
 
 

@@ -12,11 +12,10 @@ https://github.com/statsd/statsd/blob/master/docs/metric_types.md
 
 from __future__ import annotations
 
-import _socket
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from ...counters import Counters, middle_of
-from ...errors import ConfigError
+from .datagram import connect_datagram
 from .native import native_lock, start_native
 from .snapshot import CLASSES
 
@@ -59,7 +58,14 @@ class Statsd:
         self._server = server
         self._prefix = prefix
         self._before = Counters()
-        self._sock, self._address = _connect(where)
+        self._sock, self._address = connect_datagram(
+            where,
+            setting="statsd_host",
+            cure="give HOST:PORT or unix:PATH",
+            path=where.removeprefix(UNIX).removeprefix("//") if where.startswith(UNIX) else None,
+            place=where,
+            host="localhost",
+        )
         self._closing, self._ended = native_lock(), native_lock()
         self._closing.acquire()
         self._ended.acquire()
@@ -110,29 +116,3 @@ class Statsd:
                 self._sock.send(octets)
             except OSError:
                 pass  # nobody listens just now, which is how StatsD is meant to be used
-
-
-def _connect(where: str) -> tuple[_socket.socket, Any]:
-    """A socket, and the address that it is connected to."""
-    try:
-        address: Any
-        if where.startswith(UNIX):
-            family, address = _socket.AF_UNIX, where.removeprefix(UNIX).removeprefix("//")
-        else:
-            host, _, port = where.rpartition(":")
-            found = _socket.getaddrinfo(host.strip("[]") or "localhost", port, 0, _socket.SOCK_DGRAM)[0]
-            family, address = found[0], found[4]
-        sock = _socket.socket(family, _socket.SOCK_DGRAM)
-        sock.setblocking(False)
-    except OSError as error:
-        raise ConfigError(
-            f"statsd_host: there is no {where!r}: {error.strerror}; give HOST:PORT or unix:PATH"
-        ) from None
-    try:
-        sock.connect(address)
-    except OSError as error:
-        sock.close()
-        raise ConfigError(
-            f"statsd_host: cannot reach {where!r}: {error.strerror}; give HOST:PORT or unix:PATH"
-        ) from None
-    return sock, address
