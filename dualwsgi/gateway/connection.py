@@ -291,9 +291,8 @@ class Connection:
 
     def _take(self, data: bytes, turn: Turn) -> Verdict:
         """Octets of a new request, whose head is not one that is known."""
-        end = data.find(HEAD_END) + len(HEAD_END)
-        size = len(data)
-        if end >= len(HEAD_END) and size < HEAD_READ and data[0] != CR:
+        end, size = find_head_end(data, 0), len(data)
+        if end > 0 and size < HEAD_READ and data[0] != CR:
             # The short way: one read brought the whole head, and perhaps its body.
             if end != size:
                 data, self.buffer = data[:end], data[end:]
@@ -490,7 +489,7 @@ class Connection:
         if now >= counters.due:
             counters.look(now)
         if site.log is not None:
-            site.log(self.request, self._peer, plan.status, len(content), now - self.since)
+            site.log(self.request, self._peer, plan.status, size, now - self.since)
         if is_last:
             return self._close_gently()
         if self.phase is _IDLE:
@@ -503,11 +502,11 @@ class Connection:
         if plan.never_has_content or plan.has_date or size > JOINED_UP_TO or plan.length not in (None, size):
             return b""
         date = self.site.date.line
+        close = b"Connection: close\r\n" if is_last else b""
+        head = b"%bContent-Length: %d\r\n%b%b\r\n" % (plan.head, size, close, date)
         if is_last:
-            head = b"%bContent-Length: %d\r\nConnection: close\r\n%b\r\n" % (plan.head, size, date)
             plan.stamped_last = (date, size, head)
         else:
-            head = b"%bContent-Length: %d\r\n%b\r\n" % (plan.head, size, date)
             plan.stamped = (date, size, head)
         return head + content
 

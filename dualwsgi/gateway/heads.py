@@ -149,6 +149,7 @@ class _Stem:
         said: tuple[Fields, Environ],
         version: tuple[int, int],
         field_size: int,
+        reads: frozenset[str],
     ) -> None:
         fields, environ = said
         self._start = "\r\n".join(start).encode("latin-1")
@@ -160,7 +161,10 @@ class _Stem:
         self._gaps += [
             (prefix, environ_key(name), field_size) for prefix, name in zip(others, names[1:], strict=True)
         ]
-        self.is_short = not (fields.chunked or fields.length or fields.upgrade)  # nothing follows such a head
+        # Nothing follows such a head, and nobody reads what differs in it: one request may stand for all.
+        self.is_short = not (fields.chunked or fields.length or fields.upgrade) and reads.isdisjoint(
+            name.lower() for name in names
+        )
         self._fields = fields
         self._environ = environ
         self._version = version
@@ -370,6 +374,5 @@ class Heads:
             if spoken or not key or key in environ:
                 return None  # it speaks of framing, or is to be left out or joined: the plain way knows how
             environ[key] = ""
-        stem = _Stem(lines[:start], names, lines[end:], (fields, environ), version, self._limits.field_size)
-        stem.is_short = stem.is_short and self._reads.isdisjoint(name.lower() for name in names)
-        return stem
+        said = (fields, environ)
+        return _Stem(lines[:start], names, lines[end:], said, version, self._limits.field_size, self._reads)

@@ -263,20 +263,19 @@ class Control:
                 f"set {', '.join(sorted(unknown)) or 'nothing'}: give log_level, threads or workers"
             )
         by = self._steps_to(wanted["workers"]) if "workers" in wanted else 0
-        for name, value in wanted.items():
-            if name == "workers":
-                continue
+        settings = {name: value for name, value in wanted.items() if name != "workers"}
+        for name, value in settings.items():
             try:
                 knobs()[name].check(value, name)
             except ConfigError as error:
                 raise _Refused(str(error)) from None
-        for name, value in wanted.items():
+        for name, value in settings.items():
             if name == "log_level":
                 # By hand what setLevel() does, which takes a lock that a hub's greenlet may hold.
                 logger.level = getattr(logging, value.upper())
                 for other in (logger, *list(logging.Logger.manager.loggerDict.values())):
                     getattr(other, "_cache", {}).clear()
-            elif name != "workers":
+            else:
                 self._server.set_limit(value)
         self._step(by)
         return wanted
