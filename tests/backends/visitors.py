@@ -9,6 +9,9 @@ from time import monotonic, sleep
 
 from wire import PATIENCE
 
+from dualwsgi.backends.green import GreenBackend
+from dualwsgi.backends.threads.lane import Lane
+
 from .world import Client, World
 
 
@@ -92,3 +95,17 @@ def visited(world: World, verbs: Sequence[str], seconds: float, visitors: int = 
         if visitor.wrong is not None:
             raise visitor.wrong
     return sum(visitor.answered for visitor in crowd)
+
+
+def close_in_the_middle(world: World, verbs: Sequence[str], backend: Lane | GreenBackend) -> None:
+    """Ends a lane or hub of this world while some visit it; every connection is closed then."""
+    crowd = [Visitor(world, verbs, seed, within(5)) for seed in range(6)]
+    for visitor in crowd:
+        visitor.start()
+    sleep(0.1)
+    backend.drain()
+    backend.close()
+    world.sock.close()
+    for visitor in crowd:
+        visitor.join()
+    assert all(conn.closed for conn in world.conns)

@@ -10,16 +10,14 @@ import logging
 import os
 import random
 from collections.abc import Callable
-from time import sleep
 
 import greenlet
 import pytest
-from wire import eventually
 
 from dualwsgi import green
 from dualwsgi.seam import Turn, Verdict
 
-from ..visitors import Visitor, visited, within
+from ..visitors import close_in_the_middle, visited
 from ..world import Conn, World
 
 SOAK = float(os.environ.get("DUALWSGI_SOAK_SECONDS", "60"))
@@ -154,31 +152,10 @@ def test_a_call_that_fails_costs_one_connection(
     assert len(caplog.records) == (2 if act is fault else 0)
 
 
-def test_a_place_more_is_filled_at_once(world: Make) -> None:
-    gate = green.Event()
-    here = world(wait=lambda: gate.wait() and None)
-    hub = here.hub(concurrency=1)
-    one, two = here.client().ask("wait 1"), here.client().ask("wait 2")
-    eventually(lambda: hub._queue)
-    hub.set_limit(2)
-    eventually(lambda: len(hub._running) == 2)
-    gate.set()
-    assert (one.answer(), two.answer()) == (1, 2)
-
-
 @pytest.mark.parametrize("limit", [1, 4])
 def test_closing_in_the_middle_of_it_leaves_nothing(world: Make, limit: int) -> None:
     here = world(**ACTS)
     hub = here.hub(concurrency=limit)
-    visitors = [Visitor(here, VERBS, seed, within(5)) for seed in range(6)]
-    for visitor in visitors:
-        visitor.start()
-    sleep(0.1)
-    hub.drain()
-    hub.close()
-    here.sock.close()
-    for visitor in visitors:
-        visitor.join()
+    close_in_the_middle(here, VERBS, hub)
     assert not hub._running
-    assert all(conn.closed for conn in here.conns)
     here.check()
