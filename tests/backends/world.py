@@ -186,7 +186,11 @@ class Client:
             # Far up, so that the numbers that the server's ends leave are theirs again.
             self.sock = socket.socket(fileno=fcntl.fcntl(sock, fcntl.F_DUPFD_CLOEXEC, 500))
         self.sock.settimeout(PATIENCE)
-        self.sock.connect(address)
+        try:
+            self.sock.connect(address)
+        except OSError:
+            self.sock.close()  # the listener has been closed: whoever keeps the error must not keep this
+            raise
         self._buffer = b""
 
     def ask(self, *commands: str) -> Client:
