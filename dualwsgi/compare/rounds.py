@@ -19,7 +19,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from .answers import Answers, ask
+from .answers import Answers
+from .asking import ask
 from .process import Process, ServerFailed, open_connections, undisturbed
 from .traffic import Ask, Generator, Traffic
 

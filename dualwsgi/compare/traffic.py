@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-if TYPE_CHECKING:
-    from .answers import Answers
+from .answers import Answers
 
 __all__ = ["GRID", "Ask", "Generator", "GeneratorFailed", "Traffic", "bucket", "merged", "parse_ask"]
 

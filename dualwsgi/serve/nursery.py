@@ -20,6 +20,7 @@ import select
 import signal
 import sys
 import warnings
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from typing import Final
@@ -41,8 +42,12 @@ EXIT_FORK: Final = 71
 """Of a worker that never was: EX_OSERR of sysexits.h."""
 
 
-def tend(channel: Channel, job: Job, app: WSGIApplication) -> int:
-    """Forks workers until the channel ends; returns the exit code, of the nursery or of a worker."""
+Work = Callable[[Channel, Job, WSGIApplication], int]
+"""The life of a worker; returns its exit code."""
+
+
+def tend(channel: Channel, job: Job, app: WSGIApplication, work: Work) -> int:
+    """Forks workers, which do `work`, until the channel ends; returns an exit code, its own or a worker's."""
     if lost := lost_by_fork():
         logger.warning(
             "preload: alive before the fork, and missing in every worker: %s; start them in each worker, by "
@@ -80,8 +85,6 @@ def tend(channel: Channel, job: Job, app: WSGIApplication) -> int:
                 own = Channel(_socket.socket(fileno=descriptor))
                 mine = replace(job, role="worker", place=int(place), core=int(core), slot=int(slot))
                 set_title(mine.config.proc_name, mine.role, mine.config.backend)
-                from .worker import work
-
                 try:
                     return work(own, mine, app)
                 finally:

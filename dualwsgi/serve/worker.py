@@ -62,7 +62,7 @@ def begin(descriptor: int) -> int:
         if job.role == "nursery":
             from .nursery import tend
 
-            return tend(channel, job, app)
+            return tend(channel, job, app, work)
         return work(channel, job, app)
     except EOFError:
         return EXIT_LOAD  # the supervisor was gone before it had said what to do

@@ -8,7 +8,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from dualwsgi.compare.answers import REQUESTS_MAX, Answers, ask, differences
+from dualwsgi.compare.answers import REQUESTS_MAX, Answers, differences
+from dualwsgi.compare.asking import ask
 from dualwsgi.compare.traffic import Ask
 
 NAMES = ("green", "threads")
