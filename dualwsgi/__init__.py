@@ -24,7 +24,8 @@ if TYPE_CHECKING:
         DualwsgiError,
         RequestTimeout,
     )
-    from .serve.server import Server, serve
+    from .serve.front import serve
+    from .serve.server import Server
     from .serve.supervisor import Supervisor
 
 __all__ = [

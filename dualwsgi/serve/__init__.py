@@ -1,6 +1,6 @@
 """Joins the floors: listeners, the backend, signals, logs.  Only this package knows them all.
 
-The package can be called: `dualwsgi.serve(app)` is `dualwsgi.serve.server.serve(app)`.  The import
+The package can be called: `dualwsgi.serve(app)` is `dualwsgi.serve.front.serve(app)`.  The import
 of anything in here binds this package to the very name that the front door gives the function.
 """
 
@@ -16,7 +16,7 @@ class _CallablePackage(ModuleType):
 
         Keyword arguments are fields of Config.
         """
-        from .server import serve
+        from .front import serve
 
         serve(app, bind, **settings)
 

@@ -14,7 +14,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from .server import Server
+    from .observe.subject import Subject
 
 __all__ = ["Health"]
 
@@ -28,7 +28,7 @@ UNAVAILABLE: Final = "503 Service Unavailable"
 class Health:
     """Each check returns a status and a line of text; any thread may ask, and nothing waits."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Subject) -> None:
         self._server = server
 
     def live(self) -> tuple[str, str]:

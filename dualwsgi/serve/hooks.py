@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from ..errors import ConfigError
 from ..gateway.heads import Request
@@ -21,9 +21,10 @@ from .loader import load_hook
 
 if TYPE_CHECKING:
     from ..config import Config
-    from .server import Server
 
 __all__ = ["RequestHooks", "find_hook", "request_hooks", "start_worker", "stop_worker"]
+
+S = TypeVar("S")
 
 logger = logging.getLogger("dualwsgi")
 
@@ -37,7 +38,7 @@ def find_hook(config: Config, name: str) -> Callable[..., Any] | None:
     return load_hook(hook) if isinstance(hook, str) else hook
 
 
-def start_worker(hook: Callable[[Server], object], server: Server) -> None:
+def start_worker(hook: Callable[[S], object], server: S) -> None:
     """Raises ConfigError if the hook fails: what it was to prepare is not there."""
     try:
         hook(server)
@@ -46,7 +47,7 @@ def start_worker(hook: Callable[[Server], object], server: Server) -> None:
         raise ConfigError(f"worker_started: it failed with {error!r}; see the log") from None
 
 
-def stop_worker(hook: Callable[[Server], object], server: Server) -> None:
+def stop_worker(hook: Callable[[S], object], server: S) -> None:
     """Never raises: the server is at its end, and the rest of that has to be done."""
     try:
         hook(server)

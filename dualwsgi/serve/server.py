@@ -29,7 +29,6 @@ from ..seam import Backend, Door, Share, Stream, Turn, View
 from .census import Census
 from .health import Health
 from .hooks import find_hook, request_hooks, start_worker, stop_worker
-from .identity import held_pid_file, settle
 from .listener import Listener, open_listener
 from .signals import SignalQueue
 from .systemd import Watchdog, notify
@@ -474,34 +473,3 @@ def _make_backend(config: Config) -> Backend:
         max_lost=config.max_lost_threads,
         **limits,
     )
-
-
-def serve(app: Application | str, bind: str | Sequence[str] | None = None, **settings: Any) -> None:
-    """Serves `app` until SIGINT or SIGTERM.  Keyword arguments are fields of Config.
-
-    `app` may be a text such as "hello:app", and has to be with worker processes, which import it
-    themselves.  Raises ConfigError, and SystemExit if a fleet ends by a failure.
-    """
-    if bind is not None:
-        settings["bind"] = (bind,) if isinstance(bind, str) else tuple(bind)
-    config = Config(**settings)
-    if not config.supervised:
-        settle(config)
-        if isinstance(app, str):
-            from .handdown import hand_down
-            from .loader import load_app
-
-            hand_down(config)
-            app = load_app(app)
-        with held_pid_file(config):
-            Server(app, config).serve_forever()
-        return
-    if not isinstance(app, str):
-        raise ConfigError(
-            "workers: each process has to import the application; give it as a text such as 'hello:app'"
-        )
-    from .supervisor import Supervisor
-
-    settle(config)
-    if code := Supervisor(app, config).run():
-        raise SystemExit(code)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import DualwsgiError
-from .control import PROTOCOL, home
+from .whereabouts import PROTOCOL, home
 
 __all__ = ["Attached", "ControlError", "ServerGone", "ask_all", "attach", "find"]
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from prometheus_client import REGISTRY, CollectorRegistry, Metric
 from prometheus_client.exposition import choose_encoder
@@ -20,9 +19,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 from .fleet import take_fleet
 from .metrics import families
-
-if TYPE_CHECKING:
-    from ..server import Server
+from .subject import Subject
 
 __all__ = ["Collector"]
 
@@ -37,7 +34,7 @@ class _Others:
 class Collector:
     """Collects the figures of a server's whole fleet, whichever worker it is in."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Subject) -> None:
         self._server = server
 
     def describe(self) -> list[Metric]:

@@ -22,20 +22,17 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from ..._version import __version__
 from ...config import AUTO, knobs
 from ...errors import ConfigError
 from .native import native_sleep, start_native
 from .snapshot import take
+from .subject import Subject
+from .whereabouts import PROTOCOL, home
 
-if TYPE_CHECKING:
-    from ..server import Server
-
-__all__ = ["PROTOCOL", "Control", "home"]
-
-PROTOCOL: Final = 1
+__all__ = ["Control"]
 
 MOST_CLIENTS: Final = 16
 LINE_MAX: Final = 65536
@@ -58,14 +55,6 @@ class _Refused(Exception):
     """A command that makes no sense; the text says why and what would."""
 
 
-def home() -> Path:
-    """The directory of this user's control sockets: private, and not yet made."""
-    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
-    if runtime and os.path.isdir(runtime):
-        return Path(runtime, "dualwsgi")
-    return Path(os.environ.get("TMPDIR") or "/tmp", f"dualwsgi-{os.getuid()}")
-
-
 class Control:
     """Serves one server's control socket, from construction until close().
 
@@ -73,7 +62,7 @@ class Control:
     directory, or AUTO for one of its own in home().  Raises ConfigError if it cannot be bound.
     """
 
-    def __init__(self, server: Server, where: str) -> None:
+    def __init__(self, server: Subject, where: str) -> None:
         self._server = server
         self._clients: set[_socket.socket] = set()
         self._closed = False

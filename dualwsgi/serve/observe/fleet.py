@@ -11,13 +11,12 @@ import fcntl
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from ...errors import DualwsgiError
+from .client import ask_all, find
 from .snapshot import Snapshot, add_past, merge, take
-
-if TYPE_CHECKING:
-    from ..server import Server
+from .subject import Subject
 
 __all__ = ["leave_behind", "sweep", "take_fleet"]
 
@@ -25,13 +24,11 @@ _PAST: Final = ("totals", "latency", "queue_wait", "routes")
 _SUFFIX: Final = ".past"
 
 
-def take_fleet(server: Server) -> Snapshot:
+def take_fleet(server: Subject) -> Snapshot:
     """One snapshot of all workers of this server's supervisor, departed ones included; or of it alone."""
     mine = take(server)
     if not server.supervisor or server.control_socket is None:
         return mine
-    from .client import ask_all, find
-
     own = Path(server.control_socket)
     found = [mine]
     for path in find(own.parent):
@@ -51,7 +48,7 @@ def take_fleet(server: Server) -> Snapshot:
         return merged  # nobody has left yet
 
 
-def leave_behind(server: Server, directory: Path) -> None:
+def leave_behind(server: Subject, directory: Path) -> None:
     """Adds this worker's counts, which are final, to those of the departed.  Never raises."""
     snapshot = take(server)
     mine = {name: snapshot[name] for name in _PAST}

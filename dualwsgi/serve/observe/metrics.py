@@ -24,9 +24,9 @@ from ...errors import ConfigError
 from ..health import Health
 from .native import native_sleep, start_native
 from .snapshot import Snapshot
+from .subject import Subject
 
 if TYPE_CHECKING:
-    from ..server import Server
     from .collector import Collector
 
 __all__ = ["CONTENT_TYPE", "Family", "MetricsServer", "families", "write_metrics"]
@@ -141,7 +141,7 @@ def _number(value: float) -> str:
 class MetricsServer:
     """Answers at `bind` until close().  Raises ConfigError if it cannot be bound."""
 
-    def __init__(self, server: Server, bind: str) -> None:
+    def __init__(self, server: Subject, bind: str) -> None:
         address = parse_bind(bind, "metrics_bind")
         if address.kind != "tcp":
             raise ConfigError(f"metrics_bind: {bind!r} is no TCP address; give HOST:PORT")

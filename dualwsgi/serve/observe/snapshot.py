@@ -21,7 +21,7 @@ from ...gateway.phase import Phase
 
 if TYPE_CHECKING:
     from ...seam import Call, Parked
-    from ..server import Server
+    from .subject import Subject
 
 __all__ = ["VERSION", "Snapshot", "add_past", "merge", "percentile", "take"]
 
@@ -38,7 +38,7 @@ ROUTES_LISTED: Final = 50
 CLASSES: Final = ("other", "1xx", "2xx", "3xx", "4xx", "5xx")
 
 
-def take(server: Server) -> Snapshot:
+def take(server: Subject) -> Snapshot:
     """A snapshot of this process; from any thread, also while nothing else of the process moves."""
     now, wall = monotonic(), time()
     counters = server.counters

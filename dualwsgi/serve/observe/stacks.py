@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from ...seam import Call
-    from ..server import Server
+    from .subject import Subject
 
 __all__ = ["take_stacks"]
 
@@ -23,7 +23,7 @@ DEPTH: Final = 200
 """Frames of a stack that are told, the innermost ones."""
 
 
-def take_stacks(server: Server, request: str | None = None) -> list[dict[str, Any]]:
+def take_stacks(server: Subject, request: str | None = None) -> list[dict[str, Any]]:
     """The stacks of every request in the application's hands, or of one, and of all other threads.
 
     `request` is an id as in a snapshot's list of requests in flight.  Each stack has its frames

@@ -12,15 +12,13 @@ https://github.com/statsd/statsd/blob/master/docs/metric_types.md
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from ...counters import Counters, middle_of
 from .datagram import connect_datagram
 from .native import native_lock, start_native
 from .snapshot import CLASSES
-
-if TYPE_CHECKING:
-    from ..server import Server
+from .subject import Subject
 
 __all__ = ["Statsd", "spell_change"]
 
@@ -54,7 +52,7 @@ def spell_change(now: Counters, before: Counters, prefix: str) -> list[str]:
 class Statsd:
     """Reports to `where` (HOST:PORT or unix:PATH) until close().  Raises ConfigError."""
 
-    def __init__(self, server: Server, where: str, prefix: str) -> None:
+    def __init__(self, server: Subject, where: str, prefix: str) -> None:
         self._server = server
         self._prefix = prefix
         self._before = Counters()
