@@ -8,6 +8,7 @@ import sys
 from dataclasses import dataclass
 from time import monotonic
 
+from dualwsgi.testing import pki
 from loadtests.peers.wrk import WrkResult, available, parse
 from loadtests.restarts.cases import CASES, WORKERS
 from loadtests.restarts.fleet import Fleet
@@ -42,14 +43,19 @@ HEAD = (
 )
 
 
-def run(case: str, backend: str, keep_alive: bool, seconds: int) -> Outcome:
+def run(case: str, backend: str, keep_alive: bool, seconds: int, tls: bool = False) -> Outcome:
     """One case under one load.  The load is still on when the last worker has been replaced."""
     act, options = CASES[case]
+    if tls:
+        options += ("--certfile", pki.server())
     with Fleet("--backend", backend, "--workers", str(WORKERS), *options) as fleet:
         argv = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds + 3}s", "--latency", "--timeout", "10s"]
         if not keep_alive:
             argv += ["-H", "Connection: close"]
-        load = subprocess.Popen([*argv, f"http://127.0.0.1:{fleet.port}/"], stdout=subprocess.PIPE, text=True)
+        scheme = "https" if tls else "http"
+        load = subprocess.Popen(
+            [*argv, f"{scheme}://127.0.0.1:{fleet.port}/"], stdout=subprocess.PIPE, text=True
+        )
         done = act(fleet, monotonic() + seconds)
         output, _ = load.communicate(timeout=seconds + 60)
         return Outcome(case, backend, keep_alive, done, parse(output))
@@ -57,10 +63,13 @@ def run(case: str, backend: str, keep_alive: bool, seconds: int) -> Outcome:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="loadtests.restarts", description=__doc__)
-    parser.add_argument("cases", nargs="*", choices=[[], *CASES], help="default: all")
+    parser.add_argument("cases", nargs="*", metavar="CASE", help=f"of {', '.join(CASES)} (default: all)")
     parser.add_argument("--backend", choices=["threads", "green"], action="append")
     parser.add_argument("--seconds", type=int, default=10, help="how long each is done (default: 10)")
+    parser.add_argument("--tls", action="store_true", help="over TLS")
     arguments = parser.parse_args()
+    if unknown := set(arguments.cases) - CASES.keys():
+        parser.error(f"there is no case {', '.join(sorted(unknown))}")
     if available() is None:
         print("wrk is not there: install it", file=sys.stderr)
         return 2
@@ -69,7 +78,7 @@ def main() -> int:
     for case in arguments.cases or CASES:
         for backend in arguments.backend or ["threads", "green"]:
             for keep_alive in (True, False):
-                outcome = run(case, backend, keep_alive, arguments.seconds)
+                outcome = run(case, backend, keep_alive, arguments.seconds, arguments.tls)
                 print(outcome.row, flush=True)
                 lost += bool(outcome.result.errors) and case != "kill"
     return 1 if lost else 0

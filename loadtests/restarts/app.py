@@ -20,8 +20,18 @@ def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[byt
         time.sleep(0.003)
     body = b"x" * 30_000 if kind == 7 else b"hello"
     head = [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))]
-    start_response("200 OK", [*head, ("X-Pid", str(os.getpid())), ("X-Version", _VERSION)])
+    told = [("X-Pid", str(os.getpid())), ("X-Path", environ["PATH_INFO"]), ("X-Version", _VERSION)]
+    start_response("200 OK", head + told)
     return [body]
+
+
+def glutton(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+    """The same, but the process that is named takes memory for as long as there is any."""
+    if environ["PATH_INFO"] == f"/eat/{os.getpid()}":
+        eaten = []
+        while True:
+            eaten.append(b"x" * (4 << 20))
+    return app(environ, start_response)
 
 
 def burn(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:

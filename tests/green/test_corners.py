@@ -216,13 +216,13 @@ def test_a_waiting_call_lets_others_run(isolated: Isolated) -> None:
         EXPECTED = (TimeoutError, queue.Empty, subprocess.TimeoutExpired, socket.gaierror,
                     threading.BrokenBarrierError)
 
-        def waits(call):
+        def waits(call, **more):
             def waited():
                 try:
                     call()
                 except EXPECTED:
                     pass
-            cooperative(waited)
+            cooperative(waited, **more)
 
         waits(lambda: time.sleep(0.03))
         waits(lambda: threading.Event().wait(0.03))
@@ -237,11 +237,12 @@ def test_a_waiting_call_lets_others_run(isolated: Isolated) -> None:
         waits(lambda: a.recvmsg(1))
         waits(lambda: listener.accept())
         waits(lambda: a.makefile('rb').read(1))
-        waits(lambda: subprocess.run(['sleep', '0.03'], check=True))
+        held_up = "read line < gate"
+        waits(lambda: subprocess.run(held_up, shell=True, check=True), gate="gate")
         waits(lambda: subprocess.run(['sleep', '9'], timeout=0.03))
-        waits(lambda: subprocess.check_output('sleep 0.03; echo', shell=True))
-        waits(lambda: subprocess.Popen(['sh', '-c', 'sleep 0.03'], stdout=-1, text=True).communicate())
-        waits(lambda: os.popen('sleep 0.03; echo').read())
+        waits(lambda: subprocess.check_output(f'{held_up}; echo', shell=True), gate="gate")
+        waits(lambda: subprocess.Popen(held_up, shell=True, stdout=-1).communicate(), gate="gate")
+        waits(lambda: os.popen(f'{held_up}; echo').read(), gate="gate")
         waits(lambda: socket.getaddrinfo('slow.invalid', 80))
         waits(lambda: socket.gethostbyname('slow.invalid'))
         waits(lambda: socket.create_connection(('slow.invalid', 80)))
@@ -349,7 +350,7 @@ def test_terminals_handlers_for_children_and_wake_up_descriptors(isolated: Isola
         assert signal.set_wakeup_fd(w.fileno()) == -1
         told = []
         signal.signal(signal.SIGCHLD, lambda number, frame: told.append(number))
-        assert cooperative(subprocess.run, ["sleep", "0.02"]).returncode == 0
+        assert cooperative(subprocess.run, "read line < gate", shell=True, gate="gate").returncode == 0
         assert told == [signal.SIGCHLD]
         assert cooperative(r.recv, 10, at_least=0) == bytes([signal.SIGCHLD])
         assert signal.set_wakeup_fd(-1) == w.fileno()
@@ -357,13 +358,13 @@ def test_terminals_handlers_for_children_and_wake_up_descriptors(isolated: Isola
         r.close(); w.close()
 
         # What comes of a shell, by all the ways there are.
-        assert cooperative(subprocess.getoutput, "sleep 0.02; echo x") == "x"
+        assert cooperative(subprocess.getoutput, "read line < gate; echo x", gate="gate") == "x"
         big = b"x" * 200_000
         assert subprocess.run(["cat"], input=big, capture_output=True).stdout == big
-        script = ["sh", "-c", "read line; sleep 0.02; echo $line"]
+        script = ["sh", "-c", "read line; read go < gate; echo $line"]
         process = subprocess.Popen(script, stdin=-1, stdout=-1, text=True, bufsize=1)
         process.stdin.write("line\\n")
-        assert cooperative(process.stdout.readline) == "line\\n"
+        assert cooperative(process.stdout.readline, gate="gate") == "line\\n"
         process.stdin.close(); process.stdout.close(); process.wait()
         """
     )

@@ -43,7 +43,7 @@ def test_no_greenlet_descriptor_or_timer_is_left_after_clients_vanish(hub: Hub) 
     acceptor = green.spawn(accept)
 
     def client(n: int) -> None:
-        sock = gsocket.create_connection(listener.getsockname(), timeout=1)
+        sock = gsocket.create_connection(listener.getsockname(), timeout=10)
         way = n % 6
         try:
             sock.sendall(b"x" * rng.randrange(1, 3000))

@@ -59,7 +59,7 @@ def test_01_pipes_children_and_signals_are_waited_for_in_the_hub(isolated: Isola
         assert cooperative(os.wait4, pid, 0)[0] == pid
         pid = child(0.05, 9)
         assert cooperative(os.waitpid, 0, 0)[0] == pid
-        assert os.waitstatus_to_exitcode(cooperative(os.system, "sleep 0.05; exit 9")) == 9
+        assert os.waitstatus_to_exitcode(cooperative(os.system, "read line < gate; exit 9", gate="gate")) == 9
 
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
         # The first one imports ctypes, within its time.

@@ -7,6 +7,7 @@ import re
 import pytest
 
 from loadtests.peers.wrk import available
+from loadtests.restarts import killing
 from loadtests.restarts.__main__ import CONNECTIONS, run
 from loadtests.restarts.cases import CASES
 from loadtests.restarts.scaling import measure
@@ -35,6 +36,25 @@ def test_a_killed_worker_takes_with_it_what_it_had_in_hand_and_no_more(
     assert killed > 0
     assert outcome.result.socket_errors <= killed * CONNECTIONS
     assert not any("non-2xx" in error for error in outcome.result.errors)
+
+
+@pytest.mark.parametrize("keep_alive", [True, False], ids=["keep-alive", "close"])
+@pytest.mark.parametrize("tls", [False, True], ids=["clear", "tls"])
+def test_what_fails_when_workers_are_killed_was_on_their_own_connections(
+    backend: str, keep_alive: bool, tls: bool
+) -> None:
+    outcome = killing.run(backend, keep_alive, 3, tls=tls)
+    assert outcome.requests > 0
+    assert not outcome.lost
+    assert not outcome.wrong
+
+
+@pytest.mark.skipif(killing.limits_of_memory() is None, reason="takes root, and a cgroup for memory")
+def test_the_same_when_the_system_ends_a_worker_for_want_of_memory(backend: str) -> None:
+    outcome = killing.run(backend, keep_alive=True, seconds=3, memory=True)
+    assert outcome.deaths
+    assert not outcome.lost
+    assert not outcome.wrong
 
 
 def test_a_second_worker_serves_nearly_as_much_again(backend: str) -> None:
