@@ -79,9 +79,11 @@ class Served:
         return client
 
     def ask(self, octets: bytes | None = None, method: str = "GET", **options: Any) -> Response:
-        """One request on a connection of its own."""
+        """One request on a connection of its own; when this returns, it is counted and in the log, too."""
         with Client(self.address, **options) as client:
-            return client.send(request() if octets is None else octets).response(method)
+            answer = client.send(request() if octets is None else octets).response(method)
+            client.leave()
+            return answer
 
     @property
     def misbehave(self) -> Misbehaving:
@@ -91,6 +93,16 @@ class Served:
     def said(self, level: int = logging.WARNING) -> list[str]:
         """What the servers of this test logged at `level` and above since the last call."""
         return self._kit.log.take(level)
+
+    @property
+    def queued(self) -> int:
+        """How many requests wait for a call."""
+        view = self.server.look()
+        return len(view.queued) if view is not None else 0
+
+    def expect_queued(self, count: int) -> None:
+        """Returns once so many requests wait for a call."""
+        eventually(lambda: self.queued == count)
 
     @property
     def port(self) -> int:

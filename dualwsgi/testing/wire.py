@@ -331,6 +331,26 @@ class Client:
             pass
         return False
 
+    def leave(self) -> None:
+        """Ends this side of the connection, waits for the other's end, dropping what comes, and closes.
+
+        A server counts an answer, logs it and tells hooks of it a moment after it is out, and closes
+        the connection after that.  So what this client asked for is over and done with, in the logs too.
+        """
+        self._begin()
+        sock = self.sock.raw if isinstance(self.sock, TlsSocket) else self.sock
+        try:
+            self.half_close()
+            while True:
+                sock.settimeout(self._left())
+                if not sock.recv(262144):
+                    break
+        except TimeoutError:
+            raise
+        except OSError:
+            pass  # it has left first
+        self.close()
+
     # Within
 
     def _begin(self) -> None:

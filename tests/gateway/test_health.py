@@ -30,7 +30,7 @@ def test_both_are_answered_while_every_call_is_busy_and_the_queue_is_full(
     running = served.client().send(request())
     gate.expect()
     waiting = served.client().send(request())
-    assert waiting.silent(0.02)
+    served.expect_queued(1)
     client = served.client()
     for _ in range(6):  # a head that comes again is remembered, but not one of these
         assert client.send(request("GET", "/livez")).response().body.endswith(b" lives\n")

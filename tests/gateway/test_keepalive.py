@@ -204,7 +204,7 @@ def test_requests_beyond_the_threads_wait_and_beyond_the_queue_are_refused(serve
     first = served.client().send(request())
     gate.expect()
     second = served.client().send(request())
-    assert second.silent(0.05)
+    served.expect_queued(1)
     third = served.client().send(request())
     answer = third.response()
     assert (answer.status, answer["Retry-After"], answer["Connection"]) == (503, "1", "close")

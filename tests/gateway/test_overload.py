@@ -36,8 +36,7 @@ def test_so_many_requests_wait_and_the_next_is_refused(serve: Serve, gate: Gate,
     first = served.client().send(BUSY)
     gate.expect()
     waiting = [served.client().send(request()) for _ in range(size)]
-    for client in waiting:
-        assert client.silent(0.02)
+    served.expect_queued(size)
     for _ in range(3):
         check_refused(served.ask())
     gate.open()
@@ -48,9 +47,11 @@ def test_so_many_requests_wait_and_the_next_is_refused(serve: Serve, gate: Gate,
 
 
 def crowd(serve: Serve, kit: Kit, **settings: Any) -> list[int]:
-    """What 40 clients get who ask at once for what takes 10 ms, one after the other."""
+    """What 40 clients get who wait at once for what takes 10 ms, one after the other."""
+    first = kit.gate()
 
     def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+        first.wait()
         pause = kit.gate()
         pause.open_later(0.01)
         pause.wait()
@@ -58,6 +59,9 @@ def crowd(serve: Serve, kit: Kit, **settings: Any) -> list[int]:
 
     served = serve(app, threads=1, concurrency=1, **settings)
     clients = [served.client().send(request()) for _ in range(40)]
+    first.expect()
+    eventually(lambda: served.queued + served.counter("refused") == 39)
+    first.open()
     statuses = [client.response().status for client in clients]
     eventually(lambda: served.ask().status == 200)  # once the queue is empty, all is well
     return statuses
@@ -94,8 +98,8 @@ def test_who_waited_too_long_is_refused_when_a_call_ends_and_not_only_by_the_clo
     first = served.client().send(BUSY)
     gate.expect()
     late = [served.client().send(request()) for _ in range(3)]
-    for client in late:  # the last one, too, has been read and is late by then
-        client.silent(0.1)
+    eventually(lambda: served.queued + served.counter("refused") == 3)
+    late[-1].silent(0.1)  # it, too, is late by then
     gate.open()
     assert first.response().status == 200
     for client in late:

@@ -90,10 +90,12 @@ class AnnexeServer:
         return Client(self.address, **options)
 
     def ask(self, octets: bytes | None = None, method: str = "GET") -> Response:
-        """One request on a connection of its own."""
+        """One request on a connection of its own; when this returns, it is in the log, too."""
         with self.client() as client:
             client.send(request() if octets is None else octets)
-            return client.response(method)
+            answer = client.response(method)
+            client.leave()
+            return answer
 
     @property
     def log(self) -> str:
