@@ -266,14 +266,19 @@ class Counters:
         A comparison of times is all that most requests pay for it.
         """
         self.due = now + FOLD_EVERY
-        if len(self.done) >= FOLD_AT * FACTS:
-            self.fold()
+        if len(self.done) >= FOLD_AT * FACTS and self._take():
+            try:
+                # A list of its own for what comes: only the owner may do that, who adds nothing meanwhile.
+                done, self.done = self.done, []
+                self._fold(done)
+            finally:
+                self._folding.append(True)
 
     def fold(self) -> None:
         """Makes figures of what is noted, unless somebody else is at it."""
         if self._take():
             try:
-                self._fold()
+                self._fold(self._noted())
             finally:
                 self._folding.append(True)
 
@@ -283,9 +288,14 @@ class Counters:
         except IndexError:
             return False
 
-    def _fold(self) -> None:
-        done = self.done[:]
-        del self.done[: len(done)]  # meanwhile the owner may have added to the end
+    def _noted(self) -> list[Any]:
+        """Takes what is noted, whoever asks."""
+        noted = self.done
+        done = noted[:]
+        del noted[: len(done)]  # meanwhile the owner may have added to the end
+        return done
+
+    def _fold(self, done: list[Any]) -> None:
         if not done:
             return
         lines, statuses = done[0::FACTS], done[2::FACTS]
@@ -362,7 +372,7 @@ class Counters:
             taken = other._take()
         try:
             if taken:
-                other._fold()
+                other._fold(other._noted())
             self._add(other)
         finally:
             if taken:

@@ -65,6 +65,9 @@ LATE: Final = "%s: not answered %.3g s after it came, so it was %s; the call was
 
 RETRY_AFTER: Final = b"Retry-After: 1\r\n"
 
+AT_ONCE: Final = (0.0, 0.0)
+"""The arrival of a request whose head, and body if it was collected, came in one read."""
+
 _IDLE = Phase.IDLE
 _WAITING: Final = frozenset({Phase.FRESH, Phase.PREAMBLE, Phase.HANDSHAKE, Phase.IDLE, Phase.LINGER})
 LF: Final = 10
@@ -83,6 +86,7 @@ class Connection:
     OPEN: ClassVar = frozenset({"run", "may_keep_alive", "_note", "_fail", "_drain_body", "_close_gently"})
 
     __slots__ = (
+        "_came",
         "_environ",
         "_exchange",
         "_forwarding",
@@ -99,6 +103,7 @@ class Connection:
         "_scanned",
         "_served",
         "_write",
+        "arrival",
         "body",
         "buffer",
         "deadline",
@@ -144,6 +149,8 @@ class Connection:
         self.body: RequestBody | None = None  # while octets of it may come
         self._input: Input | None = None
         self._exchange: Exchange | None = None  # whose end waits for the client
+        self._came = 0.0  # when its head was whole (in BODY), when it was (in FLUSH): `since` is the progress
+        self.arrival = AT_ONCE  # seconds that the head and the small body of the present request took
         self.outlet = Outlet(stream, site.config.write_timeout, site.response_pace, deadline, turn)
         self.on_close: Callable[[], None] | None = None  # called once, after the connection has ended
         self._head_out = False  # the head of the final response has been made
@@ -347,6 +354,7 @@ class Connection:
         except BadRequest as error:
             turn.counters.errors += 1
             return self._reject(turn, error, self.buffer)
+        self.arrival = (turn.now - self.since, 0.0)
         return self._begin_request(head, turn)
 
     def _begin_request(self, head: bytes, turn: Turn) -> Verdict:
@@ -378,6 +386,7 @@ class Connection:
             self.phase = Phase.RUNNING
             return RUN
         self.body = RequestBody(self, request.fields)
+        self._came = turn.now
         return self._collect_body(turn)
 
     def _pass_over_empty_lines(self) -> bool:
@@ -421,6 +430,8 @@ class Connection:
 
     def _ready(self, turn: Turn, body: RequestBody | None = None) -> Verdict:
         """The application can be called."""
+        if self.phase is Phase.BODY:
+            self.arrival = (self.arrival[0], turn.now - self._came)
         self.phase = Phase.RUNNING
         self.since = turn.now
         may_tunnel = self.request.may_tunnel
@@ -570,6 +581,7 @@ class Connection:
         if outlet.is_empty:
             return self._complete(exchange)
         self.phase = Phase.FLUSH
+        self._came = self.since
         self._exchange = exchange
         if outlet.file is not None:
             return STREAM
@@ -633,16 +645,15 @@ class Connection:
 
     def _note(self, request: Request | None, status: str, size: int) -> None:
         """A request has ended, `request` None if it was none; as the short way in run() does."""
-        now = monotonic()
-        seconds = now - self.since
+        now, came = monotonic(), self.came
         counters = self.outlet.turn.counters
         line = request.line if request is not None else None
-        counters.done += (line, self._peer, int(status[:3]), size, self.since, now, 0)
+        counters.done += (line, self._peer, int(status[:3]), size, came, now, 0)
         if now >= counters.due:
             counters.look(now)
         log = self.site.log
         if log is not None:
-            log(request, self._peer, status, size, seconds)
+            log(request, self._peer, status, size, now - came)
 
     def _next_request(self) -> Verdict:
         if self._input is not None:
@@ -651,6 +662,7 @@ class Connection:
         self._head_out = False
         self._served += 1
         self.request = NO_REQUEST
+        self.arrival = AT_ONCE
         if self.buffer:
             self._scanned = 0
             self.phase = Phase.HEAD
@@ -1050,6 +1062,11 @@ class Connection:
         on_close, self.on_close = self.on_close, None
         if on_close is not None:
             on_close()
+
+    @property
+    def came(self) -> float:
+        """Since when the present request is whole, or its phase has lasted, in monotonic seconds."""
+        return self._came if self.phase is Phase.FLUSH else self.since
 
     @property
     def peer(self) -> str:

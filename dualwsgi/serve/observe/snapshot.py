@@ -150,7 +150,7 @@ def _describe(conn: Parked, phase: str, now: float, pid: int, call: Call | None 
     return {
         "id": f"{pid}.{conn.fd}",
         "phase": phase,
-        "age": max(0.0, now - conn.since),
+        "age": max(0.0, now - getattr(conn, "came", conn.since)),
         "method": line.method if line is not None else "-",
         "target": line.target if line is not None else "-",
         "route": line.route_name() if line is not None else "-",

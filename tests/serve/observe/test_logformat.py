@@ -19,6 +19,7 @@ from wire import PATIENCE, Client, eventually, request
 from dualwsgi.errors import ConfigError
 from dualwsgi.serve.observe import accesslog
 from dualwsgi.serve.observe.accesslog import AccessLog
+from dualwsgi.serve.observe.client import attach
 from dualwsgi.serve.observe.journal import request_id, traceparent
 from dualwsgi.serve.observe.logformat import NAMES, Ended, Format, escaped
 
@@ -252,6 +253,34 @@ def test_an_iterator_works_within_its_request_and_its_time_counts(logged: Logged
     assert line["application"] >= 0.02
     assert line["application"] + line["sending"] + line["queued"] == pytest.approx(line["seconds"], abs=1e-4)
     assert (request_id.get(), traceparent.get()) == ("", "")
+
+
+@pytest.mark.parametrize("how", ["content", "file"])
+def test_the_time_that_a_client_takes_to_read_the_tail_of_a_response_is_part_of_its_request(
+    logged: Logged, tmp_path: Path, how: str
+) -> None:
+    content = bytes(8_000_000)
+    (tmp_path / "large").write_bytes(content)
+
+    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+        start_response("200 OK", [("Content-Length", str(len(content)))])
+        return [content] if how == "content" else environ["wsgi.file_wrapper"](open(tmp_path / "large", "rb"))
+
+    served = logged.serve(
+        app, access_log_format="json: seconds, sending", control_socket=str(tmp_path / "control")
+    )
+    client = served.client(window=65536).send(request())
+    with attach(tmp_path / "control") as attached:
+
+        def has_waited() -> bool:
+            flights = attached.ask("snapshot")["in_flight"]
+            return bool(flights) and flights[0]["phase"] == "flush" and flights[0]["age"] > 0.1
+
+        assert eventually(has_waited)
+    assert client.response().body == content
+    (line,) = map(json.loads, logged.lines())
+    assert line["seconds"] >= line["sending"] > 0.1
+    assert served.server.counters.recent[0].seconds == pytest.approx(line["seconds"], abs=1e-6)
 
 
 @pytest.mark.parametrize("text", ["\\", '"', "\x7f", "\x80\xff", "\t", "{}", "%(h)s", "%0a"])
