@@ -31,12 +31,14 @@ class Verdict(enum.Enum):
 class Turn:
     """Who serves: one a thread (or a hub), written by it alone."""
 
-    __slots__ = ("counters", "guard", "now")
+    __slots__ = ("aside", "counters", "guard", "now")
 
     def __init__(self, now: float) -> None:
         self.now = now  # monotonic seconds, as of the last look at the clock
         self.counters = Counters()
         self.guard: Guard | None = None  # where calls may be interrupted
+        # Where who must not wait outside of run() has the application called; None: it may wait.
+        self.aside: Callable[[Callable[[], object]], None] | None = None
 
 
 class Guard(Protocol):
@@ -222,6 +224,8 @@ class Door(Protocol):
 
     sock: _socket.socket
     share: Share | None
+    flush: Callable[[], object] | None
+    """Writes what is held back: to be called after tick(), where it may wait for a disk.  None for no log."""
 
     def peer_environ(self, sock: _socket.socket, address: Any) -> dict[str, str]:
         """What the connection, not the request, says to environ."""

@@ -735,6 +735,17 @@ class Connection:
         self._note(self.request, CLIENT_CLOSED, sent)
         return CLOSE
 
+    def _cut_off(self, turn: Turn) -> Verdict:
+        """Nobody waits any longer for the client to take the rest of what it is sent."""
+        self.outlet.turn = turn
+        self.stream.break_off()
+        exchange = self._exchange
+        if exchange is None:  # an answer of the server's own
+            return CLOSE
+        if turn.aside is not None:
+            exchange.close_aside(turn.aside)
+        return self._lost(exchange)
+
     # The deadline of a request
 
     def write_in_time(self) -> None:
@@ -844,9 +855,7 @@ class Connection:
         turn.counters.refused += 1
         self.site.refused_at = turn.now
         if self.has_begun:  # what waited was the rest of a file: there is nothing to answer
-            self.outlet.turn = turn
-            self.stream.break_off()
-            return self._lost(self._exchange)
+            return self._cut_off(turn)
         self._environ = None
         return self._answer(turn, 503, reason, fields=RETRY_AFTER, logged=True)
 
@@ -1010,8 +1019,7 @@ class Connection:
                 return WANT_WRITE
             turn.counters.expired += 1
             logger.info("%s: the client stopped reading the response; closed", self.describe())
-            self.stream.break_off()
-            return self._lost(self._exchange) if self._exchange is not None else CLOSE
+            return self._cut_off(turn)
         return CLOSE
 
     def dismiss(self, turn: Turn, before: float) -> Verdict:

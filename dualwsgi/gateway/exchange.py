@@ -10,6 +10,7 @@ import os
 import stat
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -181,10 +182,14 @@ class Exchange:
         result, self._result = self._result, None
         close = getattr(result, "close", None)
         if close is not None:
-            try:
-                close()
-            except BaseException:
-                logger.exception("%s: close() of the application's iterable failed", self._conn.describe())
+            _close(close, self._conn.describe())
+
+    def close_aside(self, aside: Callable[[Callable[[], object]], None]) -> None:
+        """close_result() by somebody else, and later."""
+        result, self._result = self._result, None
+        close = getattr(result, "close", None)
+        if close is not None:
+            aside(partial(_close, close, self._conn.describe()))
 
     def _too_short(self) -> ApplicationError:
         return ApplicationError(
@@ -265,6 +270,13 @@ class Exchange:
         self.content_sent = count
         self._conn.outlet.send_file(head, wrapper, fd, offset, count)
         return True
+
+
+def _close(close: Callable[[], object], request: str) -> None:
+    try:
+        close()
+    except BaseException:
+        logger.exception("%s: close() of the application's iterable failed", request)
 
 
 def _not_bytes(data: object) -> ApplicationError:

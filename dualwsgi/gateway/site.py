@@ -117,8 +117,6 @@ class Site:
         self.date.refresh(now)
         self.heads.age(now)
         self.plans.age(now)
-        if self.log is not None:
-            self.log.flush()
 
     def drain(self) -> None:
         """From now on every response says Connection: close."""

@@ -63,6 +63,7 @@ class _SiteDoor:
         self.share = share
         self.sock = listener.sock
         self.peer_environ = listener.peer_environ
+        self.flush: Callable[[], object] | None = site.log.flush if site.log is not None else None
         self._site = site
         self._certificates = certificates
         self._census = census

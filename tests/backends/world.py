@@ -237,6 +237,7 @@ class World:
     # As a Door
 
     share = None
+    flush = None
 
     def peer_environ(self, sock: Any, address: Any) -> dict[str, str]:
         return {}

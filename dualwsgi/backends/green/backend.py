@@ -43,8 +43,8 @@ from ...green.hub import leave_forked_child
 from ...seam import Call, Door, Parked, Turn, Verdict, View
 from ..acceptor import Acceptor
 from ..ends import Ends
+from ..logs import hand_over
 from ..queueing import Patience
-from .logs import hand_over
 from .stream import GreenStream
 
 logger = logging.getLogger("dualwsgi")
@@ -137,7 +137,7 @@ class GreenBackend:
 
     def _begin(self, make_doors: Callable[[], Sequence[Door]]) -> None:
         self._hub = green.get_hub()
-        hand_over(logger)
+        hand_over(logger, _elsewhere)
         make_stream = partial(GreenStream, self._hub, self._waiters, self._ends)
         self._acceptors = [Acceptor(door, make_stream) for door in make_doors()]
         for acceptor in self._acceptors:
@@ -412,6 +412,8 @@ class GreenBackend:
         try:
             for acceptor in self._acceptors:
                 acceptor.door.tick(now)
+                if acceptor.door.flush is not None:
+                    acceptor.door.flush()
             for conn in self._parked.values():
                 if conn.overdue(now):
                     # Each by itself: the close() of its response may wait, and the other chores must not.
@@ -554,6 +556,12 @@ class GreenBackend:
         if verdict is AGAIN or verdict is STREAM or events is not None:
             # Not here: others have waited longer.
             self._hub.call_soon(self._again, fd, events or 0)
+
+
+def _elsewhere() -> Callable[..., object] | None:
+    """Where who logs here may wait for the handlers, if not here: a hub's own greenlet waits for nothing."""
+    hub = green.current_hub()
+    return hub.lend if hub is not None and greenlet.getcurrent() is hub.greenlet else None
 
 
 def _fault() -> Verdict:

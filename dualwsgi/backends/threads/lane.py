@@ -30,6 +30,9 @@ Who may touch what, when
   never runs ahead of that.  Each leadership has a token of its own.  The rest of the batch
   of events is the lane's, not the thread's: the next leader goes on where the last one stopped.
 
+  Aside.  Outside of a call the leader runs nothing of the application's, nor waits for a log: that it
+  has done by another thread (aside.py).
+
   Calls.  `_busy` counts calls that are not the leader's; with `_limit` of them running the leader
   calls nothing and queues, so there is always a leader: to answer 503, to watch deadlines, to stop.
   `_busy`, `_idle` and the queues change under the lock only.  A leader's own call is one above
@@ -64,7 +67,9 @@ from ...counters import Counters, total
 from ...seam import Call, Door, Parked, Turn, Verdict, View
 from ..acceptor import Acceptor
 from ..ends import Ends
+from ..logs import hand_over
 from ..queueing import Patience
+from .aside import Aside
 from .guard import CallGuard
 from .routes import Route, Routes
 from .stream import ThreadStream
@@ -149,6 +154,8 @@ class Lane:
         interrupts: bool,
         max_lost: int,
     ) -> None:
+        self._closing = Aside("dualwsgi-closing")
+        self._saying = Aside("dualwsgi-saying")  # apart, as who reads a log may leave it unread for long
         self._ends = Ends(self._adopt_ends, _in_a_thread, select.epoll)
         make_stream = partial(ThreadStream, self._ends)
         self._acceptors = {door.sock.fileno(): Acceptor(door, make_stream) for door in doors}
@@ -214,6 +221,7 @@ class Lane:
     # From outside, by any thread
 
     def start(self) -> None:
+        hand_over(logger, _elsewhere)
         with self._lock:
             worker, is_new = self._pick(None)
         if not self._engage(worker, is_new):
@@ -273,6 +281,8 @@ class Lane:
             conn.close()
         self._parked.clear()
         self._ends.close()
+        self._closing.close(1.0)
+        self._saying.close(1.0)
         if stuck:
             logger.warning("%d application calls did not end and were left behind", stuck)
         else:
@@ -336,6 +346,8 @@ class Lane:
         self._token = token
         publish, withdraw = token.append, token.pop
         parked, poll = self._parked, self._epoll.poll
+        turn.aside = self._closing.do
+        _leading[me.ident] = self
         sampling = False
         while True:
             for fd, events in self._batch:
@@ -392,8 +404,7 @@ class Lane:
             return 0
         if self._parked or self._busy or self._queue or self._quick_queue or self._resting or self._staying:
             return max(0.0, self._next_chores - turn.now)
-        for acceptor in self._acceptors.values():
-            acceptor.door.tick(monotonic())  # what it holds back would else be held back for long
+        self._tick(monotonic())  # what is held back would else be held back for long
         self._next_chores = self._next_sweep = 0.0  # nobody expects them at a certain time now
         return -1
 
@@ -501,8 +512,7 @@ class Lane:
 
     def _sweep(self, turn: Turn) -> None:
         now = turn.now
-        for acceptor in self._acceptors.values():
-            acceptor.door.tick(now)
+        self._tick(now)
         for conn in list(self._parked.values()):
             # A follower may have put it there just now, and an earlier one in this list handed it on.
             if conn.overdue(now) and self._parked.get(conn.fd) is conn:
@@ -511,6 +521,12 @@ class Lane:
                     self._follow(conn, verdict, turn)
         self._end_late_calls(turn)
         self._tend_queues(turn)
+
+    def _tick(self, now: float) -> None:
+        for acceptor in self._acceptors.values():
+            acceptor.door.tick(now)
+            if acceptor.door.flush is not None:
+                self._saying.do(acceptor.door.flush, once=True)
 
     def _end_late_calls(self, turn: Turn) -> None:
         """Ends requests whose calls have outlived their deadlines, and gives up threads that stay there."""
@@ -721,6 +737,9 @@ class Lane:
                         # A fault of this program.  One connection may be lost over it, not the server.
                         logger.critical("the leader of a lane failed; it goes on", exc_info=True)
                         continue
+                    finally:
+                        me.turn.aside = None
+                        _leading.pop(me.ident, None)
                     if left is None:
                         break
                     conn, verdict = left
@@ -954,6 +973,16 @@ class Lane:
         assert self._leader is not None
         self._take_place(self._leader, conn)
         return conn
+
+
+_leading: dict[int, Lane] = {}
+"""The lanes by the identifiers of the threads that lead them."""
+
+
+def _elsewhere() -> Callable[..., object] | None:
+    """Where who logs here may wait for the handlers, if not here: who leads waits in calls only."""
+    lane = _leading.get(threading.get_ident())
+    return lane._saying.tell if lane is not None and not lane._token else None
 
 
 def _fault() -> Verdict:
