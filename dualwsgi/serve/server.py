@@ -14,7 +14,8 @@ from __future__ import annotations
 import logging
 import signal
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
@@ -117,6 +118,7 @@ class Server:
         self._started_hook = find_hook(config, "worker_started")
         self._stopped_hook = find_hook(config, "worker_stopped")
         self._lock = threading.Lock()
+        self._holder = 0  # who starts or stops it just now; a hook of theirs may call stop(), too
         self._listeners: list[Listener] = list(listeners or ())
         self._bound = listeners is not None
         self._share = share
@@ -154,7 +156,7 @@ class Server:
         return self
 
     def _start(self, *, here: bool) -> None:
-        with self._lock:
+        with self._holding():
             if self._backend is not None:
                 raise RuntimeError("the server was started before; make a new one")
             try:
@@ -180,12 +182,27 @@ class Server:
                     self._open_control()
                 if self._started_hook is not None:
                     start_worker(self._started_hook, self)
+                    if self._stopped:
+                        raise ConfigError("worker_started: it has called stop(); raise an error to refuse to serve")
+                self._backend.start(self._make_doors, here=here)
             except BaseException:
-                self._backend = None
+                backend, self._backend = self._backend, None
+                self._stopped = False
+                if backend is not None:
+                    backend.close()
                 self._release()
                 raise
-            self._backend.start(self._make_doors, here=here)
             self.started = monotonic()
+
+    @contextmanager
+    def _holding(self) -> Iterator[None]:
+        """The lock, without which nobody starts or stops it."""
+        with self._lock:
+            self._holder = threading.get_ident()
+            try:
+                yield
+            finally:
+                self._holder = 0
 
     def _make_doors(self) -> Sequence[Door]:
         health, config = Health(self), self.config
@@ -313,9 +330,12 @@ class Server:
         Returns whether everything in flight was finished.  Not to be called by the application
         itself, whose own request would have to end first; let a thread do it.
         """
+        if self._holder == threading.get_ident():  # a hook of start() or stop(), which must see to the rest
+            self._stopped = True
+            return True
         self.draining = True
         self._want_stop()
-        with self._lock:
+        with self._holding():
             backend = self._backend
             if backend is None or self._stopped:
                 return True

@@ -114,6 +114,20 @@ def test_a_worker_is_told_of_before_it_serves_and_after(kit: Kit) -> None:
     assert told[1:] == [("stopped", 1)]
 
 
+def test_a_hook_that_stops_the_server_keeps_it_from_starting(kit: Kit) -> None:
+    with pytest.raises(ConfigError, match=r"worker_started: it has called stop\(\)"):
+        kit.serve(answering(), worker_started=lambda server: server.stop())
+
+
+def test_a_hook_that_stops_a_stopping_server_does_no_harm(kit: Kit) -> None:
+    stopped: list[bool] = []
+    served = kit.serve(answering(), worker_stopped=lambda server: stopped.append(server.stop()))
+    assert served.ask().body == b"hello"
+    assert served.stop()
+    assert served.stop()
+    assert stopped == [True]
+
+
 def test_a_worker_whose_hook_fails_does_not_start(kit: Kit) -> None:
     def fail(_: object) -> None:
         raise ValueError("no database")

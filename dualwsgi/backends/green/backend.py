@@ -107,7 +107,7 @@ class GreenBackend:
         self._emptied = originals.allocate_lock()
         self._emptied.acquire()
         self._over: Waiter | None = None
-        self._closed = False
+        self._begun = self._closed = False
 
     # From outside
 
@@ -118,15 +118,26 @@ class GreenBackend:
         begun, self._ended = originals.allocate_lock(), originals.allocate_lock()
         begun.acquire()
         self._ended.acquire()
-        originals.start_background_thread(self._live, make_doors, begun)
+        failed: list[BaseException] = []
+        originals.start_background_thread(self._live, make_doors, begun, failed)
         begun.acquire()
+        if failed:
+            raise failed[0]
 
-    def _live(self, make_doors: Callable[[], Sequence[Door]], begun: Any) -> None:
+    def _live(
+        self, make_doors: Callable[[], Sequence[Door]], begun: Any, failed: list[BaseException]
+    ) -> None:
         """The life of a hub's own thread."""
         try:
-            self._begin(make_doors)
-            over = self._over = Waiter(self._hub)
-            begun.release()
+            try:
+                self._begin(make_doors)
+                over = self._over = Waiter(self._hub)
+            except BaseException as error:
+                failed.append(error)
+                green.get_hub().close()
+                return
+            finally:
+                begun.release()
             over.wait()
             for worker in self._pool:
                 worker.parent = greenlet.getcurrent()
@@ -139,11 +150,18 @@ class GreenBackend:
         self._hub = green.get_hub()
         hand_over(logger, _elsewhere)
         make_stream = partial(GreenStream, self._hub, self._waiters, self._ends)
-        self._acceptors = [Acceptor(door, make_stream) for door in make_doors()]
-        for acceptor in self._acceptors:
-            self._listen(acceptor)
-        if self._max_blocking_time:
-            self._watch = green.watch(_report_held, threshold=self._max_blocking_time, doing=_request_of)
+        try:
+            for door in make_doors():
+                acceptor = Acceptor(door, make_stream)
+                self._listen(acceptor)
+                self._acceptors.append(acceptor)
+            if self._max_blocking_time:
+                self._watch = green.watch(_report_held, threshold=self._max_blocking_time, doing=_request_of)
+        except BaseException:
+            for acceptor in self._acceptors:
+                self._hub.unregister(acceptor.fd)
+            raise
+        self._begun = True
 
     def drain(self) -> None:
         self._in_hub(self._stop_accepting)
@@ -176,7 +194,7 @@ class GreenBackend:
         self._hub.call_threadsafe(act)
 
     def close(self) -> None:
-        if self._closed:
+        if self._closed or not self._begun:
             return
         self._closed = True
         if self._watch is not None:
@@ -203,7 +221,7 @@ class GreenBackend:
                 break
             except RuntimeError:
                 pass  # the hub has changed it meanwhile
-        thread = self._hub.thread_id if self._acceptors else 0
+        thread = self._hub.thread_id if self._begun else 0
         calls = [Call(conn, thread, runner) for runner, conn in running]
         conn = self._on_the_hub(thread)
         for call in calls:

@@ -276,7 +276,8 @@ class Lane:
             self._abandoned = stuck > 0
         self._watch_over.release()
         self._rouse_watchdog()
-        self._watchdog.join(1.0)
+        if self._watchdog.ident is not None:  # else start() has failed
+            self._watchdog.join(1.0)
         for conn in [*self._parked.values(), *(job[0] for job in (*self._queue, *self._quick_queue))]:
             conn.close()
         self._parked.clear()
