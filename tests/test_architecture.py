@@ -16,7 +16,7 @@ ROOT = Path(__file__).parent.parent
 
 # From the cellar up.  A part may import itself and what stands below it.
 FLOORS = (
-    *("errors", "_version", "config", "counters", "seam"),
+    *("errors", "_version", "config", "counters", "native", "seam"),
     "http11",
     "gateway",
     *("green", "backends"),

@@ -8,9 +8,10 @@ is made when it is first needed.  An end is told once.
 from __future__ import annotations
 
 import select
-from _thread import allocate_lock
 from collections.abc import Callable
 from typing import Any, Final
+
+from ..native import native_lock
 
 # Nothing to read, to write or to be told of but the end; an error is always told.
 _END: Final = getattr(select, "EPOLLRDHUP", 0) | getattr(select, "EPOLLONESHOT", 0)
@@ -33,7 +34,7 @@ class Ends:
         self._spawn = spawn
         self._make_epoll = make_epoll
         self._epoll: Any = None
-        self._lock = allocate_lock()  # native: nothing waits while it is held
+        self._lock = native_lock()  # nothing waits while it is held
         self.watched: dict[int, list[Callable[[], object]]] = {}
 
     def watch(self, fd: int, callback: Callable[[], object]) -> None:

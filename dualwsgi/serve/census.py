@@ -7,10 +7,10 @@ socket have none, and are not counted.  The count is that of one process.
 from __future__ import annotations
 
 from _socket import AF_INET6, inet_pton
-from _thread import allocate_lock
 from functools import partial
 
 from ..gateway.connection import Connection
+from ..native import native_lock
 
 
 class Census:
@@ -19,7 +19,7 @@ class Census:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._counts: dict[str | bytes, int] = {}
-        self._lock = allocate_lock()  # native: nothing waits while it is held
+        self._lock = native_lock()  # nothing waits while it is held
 
     def admit(self, conn: Connection) -> None:
         """Counts a new connection until its end, or has it turned away."""

@@ -183,7 +183,9 @@ class Server:
                 if self._started_hook is not None:
                     start_worker(self._started_hook, self)
                     if self._stopped:
-                        raise ConfigError("worker_started: it has called stop(); raise an error to refuse to serve")
+                        raise ConfigError(
+                            "worker_started: it has called stop(); to refuse to serve, raise an error"
+                        )
                 self._backend.start(self._make_doors, here=here)
             except BaseException:
                 backend, self._backend = self._backend, None

@@ -11,14 +11,16 @@ to a deque and writes to a descriptor.  Below what a green backend patches.
 
 from __future__ import annotations
 
-import _signal  # type: ignore[import-not-found]  # as it is before a green backend patches
+import _signal  # type: ignore[import-not-found]  # and posix: as they are before a green backend patches
 import os
 import signal
-from _thread import allocate_lock
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from posix import read, write
 from types import FrameType
 from typing import Any
+
+from ..native import native_lock
 
 __all__ = ["SignalQueue"]
 
@@ -37,7 +39,7 @@ class SignalQueue:
         self._calls: deque[Callable[[], None]] = deque()
         self._previous: dict[signal.Signals, Any] = {}
         self._owner = os.getpid()
-        self._open = allocate_lock()  # held by who writes or closes, but for the handler: that is who closes
+        self._open = native_lock()  # held by who writes or closes, but for the handler: that is who closes
         self._bell, self._rope = os.pipe()
         for end in (self._bell, self._rope):
             os.set_blocking(end, False)
@@ -56,7 +58,9 @@ class SignalQueue:
     def _note(self, number: int, frame: FrameType | None) -> None:
         if os.getpid() != self._owner:
             # A child that the application has forked: the signal is for that, and means what it did.
-            signal.signal(number, self._previous[signal.Signals(number)])
+            before = self._previous[signal.Signals(number)]
+            # None: what C code had set cannot be had back, and what the system does comes next to it.
+            signal.signal(number, before if before is not None else signal.SIG_DFL)
             os.kill(os.getpid(), number)
             return
         self._came.append(signal.Signals(number))
@@ -70,7 +74,7 @@ class SignalQueue:
     def _pull(self) -> None:
         if self._rope >= 0:
             try:
-                os.write(self._rope, b"\0")
+                write(self._rope, b"\0")
             except BlockingIOError:
                 pass  # it rings already
 
@@ -82,9 +86,9 @@ class SignalQueue:
     def take(self) -> Iterator[signal.Signals]:
         """The signals that have come, in order; what was posted is done before them."""
         try:
-            numbers = os.read(self._bell, 4096)
+            numbers = read(self._bell, 4096)
             if self._elder >= 0:
-                os.write(self._elder, numbers)
+                write(self._elder, numbers)
         except OSError:
             pass  # nothing has rung, or the elder has no place for it
         while self._calls:
@@ -94,7 +98,8 @@ class SignalQueue:
 
     def close(self) -> None:
         for number, handler in self._previous.items():
-            signal.signal(number, handler)
+            if handler is not None:  # else C code had set it, and it cannot be had back
+                signal.signal(number, handler)
         kept = False
         if self._previous:
             holder = _signal.set_wakeup_fd(self._elder, warn_on_full_buffer=False)

@@ -324,8 +324,38 @@ queue.close()
 """
 
 
-def test_a_child_that_the_application_forks_dies_of_signals_as_others_do() -> None:
-    subprocess.run([sys.executable, "-W", "error", "-c", FORKER], check=True, timeout=55)
+@pytest.mark.parametrize("before", ["", "queue._previous[signal.SIGTERM] = None  # it was C code's"])
+def test_a_child_that_the_application_forks_dies_of_signals_as_others_do(before: str) -> None:
+    program = FORKER.replace("there, here", f"{before}\nthere, here", 1)
+    subprocess.run([sys.executable, "-W", "error", "-c", program], check=True, timeout=55)
+
+
+PATCHED = """\
+from dualwsgi import green
+from dualwsgi.green import originals
+
+green.patch()
+
+from dualwsgi.serve.signals import SignalQueue
+
+queue, done = SignalQueue(), []
+assert type(queue._open) is originals.Lock
+
+def post():
+    queue.post(lambda: done.append(1))
+    done.append(green.current_hub())
+
+originals.start_native_thread(post, ())
+while None not in done:
+    originals.sleep(0.001)
+list(queue.take())
+assert sorted(done, key=bool) == [None, 1]
+queue.close()
+"""
+
+
+def test_a_bell_is_native_even_if_it_is_made_after_the_patch() -> None:
+    subprocess.run([sys.executable, "-W", "error", "-c", PATCHED], check=True, timeout=55)
 
 
 def test_a_nursery_forks_though_nobody_reads_its_output(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,10 +22,10 @@ from ...errors import ConfigError
 from ...gateway.heads import Request
 from ...gateway.site import logger
 from ...http11.head import HTTP_11
+from ...native import native_lock
 from .datagram import connect_datagram
 from .journal import Journal
 from .logformat import COMBINED, MONTHS, Ended, Format, escaped
-from .native import native_lock
 
 __all__ = ["AccessLog", "FormattedLog", "Skip", "open_journal", "open_log"]
 

@@ -27,7 +27,7 @@ from typing import Any, Final
 from ..._version import __version__
 from ...config import AUTO, knobs
 from ...errors import ConfigError
-from .native import native_sleep, start_native
+from ...native import native_sleep, start_native
 from .snapshot import take
 from .subject import Subject
 from .whereabouts import PROTOCOL, home

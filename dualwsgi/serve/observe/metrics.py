@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from ...config import parse_bind
 from ...counters import Histogram
 from ...errors import ConfigError
+from ...native import native_sleep, start_native
 from ..health import Health
-from .native import native_sleep, start_native
 from .snapshot import Snapshot
 from .subject import Subject
 

@@ -15,8 +15,8 @@ from __future__ import annotations
 from typing import Final
 
 from ...counters import Counters, middle_of
+from ...native import native_lock, start_native
 from .datagram import connect_datagram
-from .native import native_lock, start_native
 from .snapshot import CLASSES
 from .subject import Subject
 
