@@ -23,11 +23,13 @@ def main(arguments: list[str]) -> None:
         sys.exit(USAGE)
     install()
     sys.argv = program
-    # Python has put the current directory first, which is right for a module and for a script is its own.
+    # Python has put the current directory first, which is right for a module and for a script is its own;
+    # by -P it has put nothing there, and so nothing is.
     if is_module:
         runpy.run_module(program[0], run_name="__main__", alter_sys=True)
     else:
-        sys.path[0] = os.path.dirname(os.path.abspath(program[0]))
+        if not sys.flags.safe_path:
+            sys.path[0] = os.path.dirname(os.path.abspath(program[0]))
         runpy.run_path(program[0], run_name="__main__")
 
 

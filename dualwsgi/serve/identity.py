@@ -5,10 +5,11 @@ Reads the system's databases; serves nothing.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Final
@@ -109,6 +110,7 @@ class PidFile:
     def __init__(self, path: str) -> None:
         self._path = os.path.abspath(path)
         self._own = f"{os.getpid()}\n"
+        self._fd = -1  # of the file, locked
         if os.path.exists(path) and not os.path.isfile(path):
             raise ConfigError(f"pidfile: {path} is no file; give another")
         if (other := self._running()) and other != os.getppid():
@@ -122,9 +124,12 @@ class PidFile:
             with open(self._path, encoding="ascii") as file:
                 written = os.fstat(file.fileno()).st_mtime
                 pid = int(file.read(32))
+                is_held = _is_locked(file.fileno())
         except (OSError, ValueError):
             return 0
-        if pid <= 0 or pid == os.getpid() or _began(pid) > written + CLOCKS_DIFFER:
+        if pid <= 0 or pid == os.getpid():
+            return 0
+        if not is_held and _began(pid) > written + CLOCKS_DIFFER:
             return 0
         try:
             os.kill(pid, 0)
@@ -135,15 +140,24 @@ class PidFile:
         return pid
 
     def write(self) -> None:
-        """Writes it, whole or not at all.  Raises ConfigError."""
+        """Writes it, whole or not at all, and holds a lock on it from then on.  Raises ConfigError."""
+        self._close()
         scratch = f"{self._path}.{os.getpid()}"
         try:
-            with open(scratch, "w", encoding="ascii") as file:
-                file.write(self._own)
-            os.replace(scratch, self._path)
-        except OSError as error:
-            if os.path.exists(scratch):
+            with suppress(FileNotFoundError):
                 os.unlink(scratch)
+            # In a directory of everyone's, somebody may have put a link there, to a file of others.
+            self._fd = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+            try:
+                os.write(self._fd, self._own.encode("ascii"))
+                with suppress(OSError):  # not every file system has locks
+                    fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                os.replace(scratch, self._path)
+            except OSError:
+                os.unlink(scratch)
+                self._close()
+                raise
+        except OSError as error:
             raise ConfigError(f"pidfile: cannot write {self._path}: {error.strerror}; give another") from None
 
     def remove(self) -> None:
@@ -156,6 +170,23 @@ class PidFile:
         except (OSError, ValueError) as error:
             if not isinstance(error, FileNotFoundError):
                 tell(f"dualwsgi: cannot remove the pid file: {error}")
+        self._close()
+
+    def _close(self) -> None:
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+
+def _is_locked(fd: int) -> bool:
+    """Whether who wrote this file still runs.  A lock tells that whatever has been done to the clock."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False  # unknown
+    return False  # and with the file, this lock is gone again
 
 
 def _began(pid: int) -> float:

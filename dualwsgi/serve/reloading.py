@@ -7,6 +7,7 @@ reads no file and knows no worker.
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections.abc import Callable, Iterable
@@ -17,8 +18,13 @@ from ..errors import ConfigError
 
 __all__ = ["FileWatch", "is_code"]
 
+logger = logging.getLogger("dualwsgi")
+
 LOOK_INTERVAL: Final = 500
 """Milliseconds after which the thread looks whether it is to end."""
+
+REST: Final = 5.0
+"""Seconds from a failure to the next try."""
 
 SETTINGS: Final = ("dualwsgi.toml", "pyproject.toml")
 
@@ -57,6 +63,15 @@ class FileWatch:
         self._over.set()
 
     def _watch(self) -> None:
+        """The life of the thread, which nobody would miss but who waits for a reload."""
+        while not self._over.is_set():
+            try:
+                self._tell_of_changes()
+            except Exception as error:
+                logger.error("watching files has failed, and is tried again in %g s: %r", REST, error)
+                self._over.wait(REST)
+
+    def _tell_of_changes(self) -> None:
         for changes in self._library.watch(
             self._directory,
             *self._extra,

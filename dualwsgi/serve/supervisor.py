@@ -91,6 +91,8 @@ class Supervisor:
         self._announced = False
         self._pid_file: PidFile | None = None
         self._upgrade: Upgrade | None = None
+        self._watch: FileWatch | None = None
+        self._watched: tuple[str, ...] | None = None  # besides the code; None where nothing is watched
         # It is this loop that sees to workers that are stuck, so it is this loop that must turn.
         self._watchdog = Watchdog(_at_once)
         self.draining = False
@@ -110,10 +112,8 @@ class Supervisor:
         if config.pidfile:
             self._pid_file = PidFile(config.pidfile)
         self._signals = SignalQueue(SIGNALS)
-        watch: FileWatch | None = None
         try:
-            if config.reload:
-                watch = FileWatch(self._app_dir, config.reload_extra_files, self._on_change)
+            self._watch_files(config)
             self._begin(config, find_identity(config), inherited)
             while self._fleet.processes or not self._fleet.stopping:
                 try:
@@ -128,8 +128,8 @@ class Supervisor:
                 raise ConfigError(self._fleet.failure)
             return 0
         finally:
-            if watch is not None:
-                watch.close()
+            if self._watch is not None:
+                self._watch.close()
             for process in self._fleet.processes.values():
                 process.signal(signal.SIGKILL)
             for listener in [*(listener for _, listener in self._listeners), *self._retired]:
@@ -240,6 +240,7 @@ class Supervisor:
             if listener not in kept
         ]
         self._number, self.config, self._listeners, self._before = number, config, listeners, None
+        self._watch_files_again(config)
 
     def _reload(self) -> None:
         fleet = self._fleet
@@ -251,18 +252,42 @@ class Supervisor:
         logger.info("reloading: settings and code are read anew")
         try:
             config = self._reread()
+            self._watch_files(config)
             self._begin(config, find_identity(config), ())
         except ConfigError as error:
             logger.error("the reload is not done, and nothing has changed: %s", error)
+            self._watch_files_again(self.config)
         else:
             logging.getLogger("dualwsgi").setLevel(config.log_level.upper())
+
+    def _watch_files(self, config: Config) -> None:
+        """Watches what these settings have watched, and nothing else.  Raises ConfigError."""
+        wanted = config.reload_extra_files if config.reload else None
+        if wanted == self._watched:
+            return
+        fresh = FileWatch(self._app_dir, wanted, self._on_change) if wanted is not None else None
+        if self._watch is not None:
+            self._watch.close()
+        self._watch, self._watched = fresh, wanted
+
+    def _watch_files_again(self, config: Config) -> None:
+        """Watches what it had watched by these settings, which still hold."""
+        try:
+            self._watch_files(config)
+        except ConfigError as error:
+            logger.error("files are watched by the settings that were not taken: %s", error)
 
     def _on_change(self, paths: list[str]) -> None:
         """Files have changed, says a thread."""
         others = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
-        logger.info("%s%s has changed", os.path.relpath(paths[0]), others)
-        if self._signals is not None:
-            self.reload()
+        try:
+            path = os.path.relpath(paths[0])
+        except OSError:  # the working directory is gone, as by a change of branch
+            path = paths[0]
+        logger.info("%s%s has changed", path, others)
+        signals = self._signals  # None in the moment of the end
+        if signals is not None:
+            signals.post(self._reload)
 
     @property
     def addresses(self) -> list[str]:

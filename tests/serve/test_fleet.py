@@ -233,6 +233,22 @@ def test_a_worker_too_old_or_too_large_is_replaced_without_loss(start: Start) ->
     assert fleet.stop() == 0
 
 
+def test_watching_files_may_begin_with_a_hup(start: Start, tmp_path: Path) -> None:
+    pytest.importorskip("watchfiles")
+    settings = tmp_path / "dualwsgi.toml"
+    settings.write_text("supervise = true\n")
+    fleet = start()
+    address, before = fleet.serves(), fleet.ready()
+    settings.write_text("supervise = true\nreload = true\n")
+    fleet.signal(signal.SIGHUP)
+    fleet.replaced(before)
+    fleet.write_app("2")
+    eventually(lambda: ask(address)["X-Version"] == "2", PATIENCE)
+    settings.write_text("supervise = true\nreload = true\nreload_extra_files = ['nowhere']\n")
+    fleet.says("the reload is not done, and nothing has changed: reload_extra_files: there is no")
+    assert fleet.stop() == 0
+
+
 def test_a_change_of_the_code_is_served_and_a_mistake_in_it_is_not(start: Start, backend: str) -> None:
     pytest.importorskip("watchfiles")
     fleet = start("--backend", backend, "--reload")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from queue import Empty, Queue
 
@@ -11,6 +13,7 @@ import pytest
 from wire import eventually
 
 from dualwsgi.errors import ConfigError
+from dualwsgi.serve import reloading
 from dualwsgi.serve.reloading import FileWatch, is_code
 
 PATIENCE = 30.0
@@ -53,6 +56,31 @@ def test_what_has_changed_is_told_of_code_and_of_all_that_was_named(tmp_path: Pa
         assert found == {str(path) for path in wanted}
     finally:
         watch.close()
+
+
+def test_a_change_that_cannot_be_told_does_not_end_the_watch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    watchfiles = pytest.importorskip("watchfiles")
+    monkeypatch.setattr(reloading, "REST", 0.0)
+    told: Queue[list[str]] = Queue()
+
+    def watch_files(*_: object, **__: object) -> Iterator[set[tuple[int, str]]]:
+        yield {(1, "a.py")}
+        over.wait(PATIENCE)
+
+    def changed(paths: list[str]) -> None:
+        if not caplog.records:
+            raise OSError("the directory is gone")
+        told.put(paths)
+
+    over = threading.Event()
+    monkeypatch.setattr(watchfiles, "watch", watch_files)
+    watch = FileWatch(str(tmp_path), [], changed)
+    assert told.get(timeout=PATIENCE) == ["a.py"]
+    watch.close()
+    over.set()
+    assert "the directory is gone" in caplog.text
 
 
 def test_without_the_library_the_cure_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

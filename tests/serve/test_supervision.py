@@ -23,7 +23,7 @@ from wire import eventually, request
 import dualwsgi
 from dualwsgi.config import Config, knobs
 from dualwsgi.errors import ConfigError
-from dualwsgi.serve import nursery
+from dualwsgi.serve import nursery, supervisor
 from dualwsgi.serve.channel import Channel, pair
 from dualwsgi.serve.errorlog import tell
 from dualwsgi.serve.identity import Identity, PidFile, find_identity
@@ -156,10 +156,46 @@ def test_a_pid_file_that_is_older_than_the_process_it_names_is_left_over(tmp_pat
         with pytest.raises(ConfigError, match=f"process {other.pid} runs"):
             PidFile(str(path))
         os.utime(path, (1, 1))  # numbers are given anew, after a restart of a container above all
-        PidFile(str(path)).write()
+        file = PidFile(str(path))
+        file.write()
         assert path.read_text() == f"{os.getpid()}\n"
+        file.remove()
     finally:
         other.communicate(b"\n")
+
+
+HOLDER = """\
+import sys
+from dualwsgi.serve.identity import PidFile
+PidFile(sys.argv[1]).write()
+print(flush=True)
+input()
+"""
+
+
+def test_a_pid_file_that_is_held_is_in_use_whatever_the_clocks_say(tmp_path: Path) -> None:
+    path = tmp_path / "pid"
+    command = [sys.executable, "-c", HOLDER, str(path)]
+    other = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert other.stdout is not None
+    assert other.stdout.readline()
+    os.utime(path, (1, 1))  # as if the clock had been set since
+    with pytest.raises(ConfigError, match=f"process {other.pid} runs"):
+        PidFile(str(path))
+    other.communicate(b"\n")
+    PidFile(str(path))
+
+
+def test_a_pid_file_is_not_written_through_a_link(tmp_path: Path) -> None:
+    path, target = tmp_path / "pid", tmp_path / "target"
+    target.write_text("somebody else's")
+    (tmp_path / f"pid.{os.getpid()}").symlink_to(target)
+    file = PidFile(str(path))
+    file.write()
+    assert (path.read_text(), target.read_text()) == (f"{os.getpid()}\n", "somebody else's")
+    assert not path.is_symlink()
+    file.remove()
+    assert list(tmp_path.iterdir()) == [target]
 
 
 def test_a_pid_file_that_is_no_file_is_refused() -> None:
@@ -433,3 +469,28 @@ def test_a_setting_that_cannot_be_handed_to_another_process_is_refused() -> None
     object.__setattr__(config, "server_header", lambda: "local")  # as a hook made on the spot would be
     with pytest.raises(ConfigError, match=r"server_header: .* cannot be handed to worker processes"):
         Supervisor._begin(Supervisor("hello:app", workers=2), config, Identity(), ())
+
+
+def test_files_are_watched_as_the_settings_of_the_moment_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    open_watches: list[tuple[str, ...]] = []
+
+    class Watch:
+        def __init__(self, directory: str, extra: tuple[str, ...], changed: object) -> None:
+            self.extra = extra
+            open_watches.append(extra)
+
+        def close(self) -> None:
+            open_watches.remove(self.extra)
+
+    monkeypatch.setattr(supervisor, "FileWatch", Watch)
+    over = Supervisor("hello:app")
+    for reload, extra in (
+        (False, ()),
+        (True, ()),
+        (True, ("a",)),
+        (True, ("a",)),
+        (True, ()),
+        (False, ("a",)),
+    ):
+        over._watch_files(Config(reload=reload, reload_extra_files=extra))
+        assert open_watches == ([extra] if reload else [])

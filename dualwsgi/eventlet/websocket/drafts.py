@@ -40,7 +40,8 @@ class WebSocket:
         self.path = environ.get("PATH_INFO")
         self.log_context = environ
         self.remote_close_data: tuple[int, str] | None = None  # of RFC 6455: status and reason
-        self._buf = b""
+        self._buf = bytearray()  # from whose front is taken what is whole, without copying the rest
+        self._searched = 0  # octets of it in which no message ends
         self._msgs: collections.deque[str | None] = collections.deque()
         self._closed = False
         self._sending = semaphore.Semaphore()
@@ -66,22 +67,24 @@ class WebSocket:
         """Takes all whole messages out of what came in."""
         while self._buf:
             if self._buf[0] == 0:
-                text, end, rest = self._buf[1:].partition(b"\xff")
-                if not end:
-                    if len(text) > MOST:
+                end = self._buf.find(b"\xff", self._searched)
+                if end < 0:
+                    if len(self._buf) - 1 > MOST:
                         raise ValueError(f"a message of more than {MOST} octets")
+                    self._searched = len(self._buf)
                     return
-                self._msgs.append(text.decode("utf-8", "replace"))
-                self._buf = rest
+                self._msgs.append(self._buf[1:end].decode("utf-8", "replace"))
+                del self._buf[: end + 1]
+                self._searched = 0
             elif self._buf[0] == 0xFF:
                 if len(self._buf) < 2:
                     return
                 if self._buf[1]:
                     raise ValueError("a frame with a length, which nobody has defined")
                 self._msgs.append(None)  # it says goodbye
-                self._buf = b""
+                self._buf.clear()
             else:
-                raise ValueError(f"a message that begins with {self._buf[:1]!r}")
+                raise ValueError(f"a message that begins with {bytes(self._buf[:1])!r}")
 
     def send(self, message: Any) -> None:
         """Sends `message` as text."""

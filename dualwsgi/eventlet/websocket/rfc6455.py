@@ -163,7 +163,8 @@ class RFC6455WebSocket(WebSocket):
             if not data:
                 raise ConnectionClosedError
             self._buf += data
-        data, self._buf = self._buf[:count], self._buf[count:]
+        data = bytes(self._buf[:count])
+        del self._buf[:count]
         return data
 
     def _was_closed(self, data: bytes) -> None:
