@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from time import monotonic
 from typing import Any
@@ -125,6 +126,31 @@ def test_idle_connections_go_one_by_one_and_busy_ones_stay(serve: Serve) -> None
         assert busy.silent(SHORT / 6)
     for client in idle:
         assert client.ending() == "eof"
+
+
+@pytest.mark.parametrize("jump", [1e8, -1e8], ids=["ahead", "back"])
+def test_a_wall_clock_that_is_set_moves_no_deadline(
+    serve: Serve, gate: Gate, monkeypatch: pytest.MonkeyPatch, jump: float
+) -> None:
+    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+        if environ["PATH_INFO"] == "/wait":
+            gate.wait()
+        return echo(environ, start_response)
+
+    served = serve(app, header_timeout=SHORT, request_timeout=60.0)
+    kept, late, running = served.client(), served.client(), served.client()
+    assert kept.send(request()).response().status == 200
+    running.send(request("GET", "/wait"))
+    gate.expect()
+    late.send(b"GET / HT")
+    clock = time.time
+    monkeypatch.setattr(time, "time", lambda: clock() + jump)
+    assert late.response().status == 408  # and so the server has looked at all the others meanwhile
+    gate.open()
+    assert running.response().status == 200
+    assert kept.send(request()).response().status == 200
+    assert served.stop()
+    assert kept.ending() == "eof"
 
 
 def test_a_call_that_takes_long_is_not_ended_by_any_deadline(serve: Serve, gate: Gate) -> None:
