@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import subprocess
 import sys
 from dataclasses import dataclass
-from time import monotonic
+from time import monotonic, sleep
 
 from dualwsgi.testing import pki
-from loadtests.peers.wrk import WrkResult, available, parse
+from loadtests.peers.wrk import Load, WrkResult, available, beside
 from loadtests.restarts.cases import CASES, WORKERS
 from loadtests.restarts.fleet import Fleet
 
-CONNECTIONS = 64
+LONGEST = 900
+AFTERWARDS = 2.0
+"""Seconds: of a case, and of the load when it is done."""
 
 
 @dataclass(frozen=True)
@@ -43,29 +44,27 @@ HEAD = (
 )
 
 
-def run(case: str, backend: str, keep_alive: bool, seconds: int, tls: bool = False) -> Outcome:
+def run(
+    case: str, backend: str, keep_alive: bool, seconds: float, *, least: int = 1, tls: bool = False
+) -> Outcome:
     """One case under one load.  The load is still on when the last worker has been replaced."""
     act, options = CASES[case]
     if tls:
         options += ("--certfile", pki.server())
     with Fleet("--backend", backend, "--workers", str(WORKERS), *options) as fleet:
-        argv = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds + 3}s", "--latency", "--timeout", "10s"]
-        if not keep_alive:
-            argv += ["-H", "Connection: close"]
-        scheme = "https" if tls else "http"
-        load = subprocess.Popen(
-            [*argv, f"{scheme}://127.0.0.1:{fleet.port}/"], stdout=subprocess.PIPE, text=True
-        )
-        done = act(fleet, monotonic() + seconds)
-        output, _ = load.communicate(timeout=seconds + 60)
-        return Outcome(case, backend, keep_alive, done, parse(output))
+        headers = {} if keep_alive else {"Connection": "close"}
+        with beside(Load(headers=headers, tls=tls), fleet.port, LONGEST, None) as said:
+            done = act(fleet, monotonic() + seconds, least)
+            sleep(AFTERWARDS)
+        return Outcome(case, backend, keep_alive, done, said[0])
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="loadtests.restarts", description=__doc__)
     parser.add_argument("cases", nargs="*", metavar="CASE", help=f"of {', '.join(CASES)} (default: all)")
     parser.add_argument("--backend", choices=["threads", "green"], action="append")
-    parser.add_argument("--seconds", type=int, default=10, help="how long each is done (default: 10)")
+    parser.add_argument("--seconds", type=float, default=10, help="how long each is done (default: 10)")
+    parser.add_argument("--least", type=int, default=1, help="how often at the least (default: 1)")
     parser.add_argument("--tls", action="store_true", help="over TLS")
     arguments = parser.parse_args()
     if unknown := set(arguments.cases) - CASES.keys():
@@ -78,7 +77,9 @@ def main() -> int:
     for case in arguments.cases or CASES:
         for backend in arguments.backend or ["threads", "green"]:
             for keep_alive in (True, False):
-                outcome = run(case, backend, keep_alive, arguments.seconds, arguments.tls)
+                outcome = run(
+                    case, backend, keep_alive, arguments.seconds, least=arguments.least, tls=arguments.tls
+                )
                 print(outcome.row, flush=True)
                 lost += bool(outcome.result.errors) and case != "kill"
     return 1 if lost else 0

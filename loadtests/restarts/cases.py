@@ -10,6 +10,7 @@ from time import monotonic, sleep
 from loadtests.restarts.fleet import Fleet, alive
 
 WORKERS = 2
+RECYCLED = "will be replaced: it has served"
 
 
 def replaced(fleet: Fleet, before: list[int]) -> None:
@@ -19,10 +20,10 @@ def replaced(fleet: Fleet, before: list[int]) -> None:
     )
 
 
-def hang_ups(fleet: Fleet, until: float, times: int = 20) -> str:
+def hang_ups(fleet: Fleet, until: float, least: int) -> str:
     """HUP, again as soon as the reload before it is done."""
     done = 0
-    while done < times and (monotonic() < until or done < 2):
+    while monotonic() < until or done < least:
         before = fleet.ready
         fleet.signal(signal.SIGHUP)
         replaced(fleet, before)
@@ -30,10 +31,10 @@ def hang_ups(fleet: Fleet, until: float, times: int = 20) -> str:
     return f"{done} reloads"
 
 
-def upgrade(fleet: Fleet, until: float) -> str:
+def upgrade(fleet: Fleet, until: float, least: int) -> str:
     """USR2, again as soon as the new supervisor serves."""
     done = 0
-    while monotonic() < until or not done:
+    while monotonic() < until or done < least:
         elder, served = fleet.pid, fleet.count(" serves ")
         fleet.signal(signal.SIGUSR2)
         fleet.until(lambda served=served: fleet.count(" serves ") > served, "serve anew")
@@ -44,10 +45,10 @@ def upgrade(fleet: Fleet, until: float) -> str:
     return f"{done} upgrades"
 
 
-def terminate(fleet: Fleet, until: float) -> str:
+def terminate(fleet: Fleet, until: float, least: int) -> str:
     """TERM to one worker after the other."""
     done = 0
-    while monotonic() < until or not done:
+    while monotonic() < until or done < least:
         before = fleet.ready
         os.kill(before[0], signal.SIGTERM)
         fleet.until(
@@ -58,17 +59,17 @@ def terminate(fleet: Fleet, until: float) -> str:
     return f"{done} workers ended"
 
 
-def recycle(fleet: Fleet, until: float) -> str:
+def recycle(fleet: Fleet, until: float, least: int) -> str:
     """Nothing but time: the workers ask to be replaced."""
-    while monotonic() < until:
+    while monotonic() < until or fleet.count(RECYCLED) < least:
         sleep(0.05)
-    return f"{fleet.count('will be replaced: it has served')} workers recycled"
+    return f"{fleet.count(RECYCLED)} workers recycled"
 
 
-def kill(fleet: Fleet, until: float) -> str:
+def kill(fleet: Fleet, until: float, least: int) -> str:
     """KILL to one worker after the other.  What was in flight in it is lost, and nothing else."""
     done = 0
-    while monotonic() < until or not done:
+    while monotonic() < until or done < least:
         before = fleet.ready
         os.kill(before[0], signal.SIGKILL)
         fleet.until(
@@ -80,10 +81,10 @@ def kill(fleet: Fleet, until: float) -> str:
     return f"{done} workers killed"
 
 
-def resize(fleet: Fleet, until: float) -> str:
+def resize(fleet: Fleet, until: float, least: int) -> str:
     """TTIN and TTOU in turn."""
     done = 0
-    while monotonic() < until or not done:
+    while monotonic() < until or done < least:
         fleet.signal(signal.SIGTTIN)
         fleet.until(lambda: len(fleet.ready) >= WORKERS + 1, "grow")
         fleet.signal(signal.SIGTTOU)
@@ -92,7 +93,7 @@ def resize(fleet: Fleet, until: float) -> str:
     return f"{done} times one more and one less"
 
 
-CASES: dict[str, tuple[Callable[[Fleet, float], str], tuple[str, ...]]] = {
+CASES: dict[str, tuple[Callable[[Fleet, float, int], str], tuple[str, ...]]] = {
     "hup": (hang_ups, ()),
     "hup-preload": (hang_ups, ("--preload",)),
     "usr2": (upgrade, ()),
@@ -102,4 +103,4 @@ CASES: dict[str, tuple[Callable[[Fleet, float], str], tuple[str, ...]]] = {
     "resize": (resize, ()),
     "kill": (kill, ()),
 }
-"""What is done, and the options that it needs."""
+"""What is done until a moment, but so many times at the least; and the options that it needs."""

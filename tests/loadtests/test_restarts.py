@@ -6,9 +6,9 @@ import re
 
 import pytest
 
-from loadtests.peers.wrk import available
+from loadtests.peers.wrk import Load, available
 from loadtests.restarts import killing
-from loadtests.restarts.__main__ import CONNECTIONS, run
+from loadtests.restarts.__main__ import run
 from loadtests.restarts.cases import CASES
 from loadtests.restarts.scaling import measure
 
@@ -34,7 +34,7 @@ def test_a_killed_worker_takes_with_it_what_it_had_in_hand_and_no_more(
     outcome = run("kill", backend, keep_alive, seconds=6)
     killed = int(re.findall(r"\d+", outcome.done)[0])
     assert killed > 0
-    assert outcome.result.socket_errors <= killed * CONNECTIONS
+    assert outcome.result.socket_errors <= killed * Load().connections
     assert not any("non-2xx" in error for error in outcome.result.errors)
 
 
