@@ -30,7 +30,7 @@ class Listener:
     def __init__(self, sock: _socket.socket, address: BindAddress, *, owned: bool = True) -> None:
         self.sock = sock
         self._path = address.path if owned and address.kind == "unix" else ""
-        self._inode = os.stat(self._path).st_ino if self._path else 0
+        self._inode = _inode_of(self._path)
         self._unix = sock.family == _socket.AF_UNIX
         self.secure = False
         """What is accepted speaks TLS; whoever has the settings says so."""
@@ -75,6 +75,11 @@ class Listener:
             "wsgi.url_scheme": self._scheme,
         }
 
+    @property
+    def lost(self) -> bool:
+        """The file of its unix socket was removed or replaced, so that no client can find it any more."""
+        return bool(self._path) and (not self._inode or _inode_of(self._path) != self._inode)
+
     def disown(self) -> None:
         """From now on somebody else removes the file of a unix socket."""
         self._path = ""
@@ -84,7 +89,7 @@ class Listener:
         self.sock.close()
         if self._path:
             try:
-                if os.stat(self._path).st_ino == self._inode:
+                if not self.lost:
                     os.unlink(self._path)
             except OSError:
                 pass  # somebody else has removed it
@@ -120,6 +125,14 @@ def adopt_listener(address: BindAddress, fd: int, *, owned: bool) -> Listener:
     sock = _socket.socket(fileno=fd)
     sock.setblocking(False)
     return Listener(sock, address, owned=owned)
+
+
+def _inode_of(path: str) -> int:
+    """Which file that is; 0 if there is none."""
+    try:
+        return os.stat(path).st_ino if path else 0
+    except OSError:
+        return 0
 
 
 def _credentials(sock: _socket.socket) -> dict[str, str]:

@@ -209,7 +209,8 @@ class Supervisor:
         opened: list[Listener] = []
         try:
             for text, address in zip(config.bind, config.addresses, strict=True):
-                known = next((pair for pair in at_hand if pair[0] == text), None)
+                # One whose file was removed is opened anew: nobody can reach it.
+                known = next((pair for pair in at_hand if pair[0] == text and not pair[1].lost), None)
                 if known is not None:
                     at_hand.remove(known)
                     listeners.append(known)

@@ -659,7 +659,8 @@ def test_12_contexts_made_before_the_patch_work(isolated: Isolated) -> None:
             context.verify_mode = ssl.CERT_NONE
             server = green.spawn(serve)
             raw = socket.create_connection(listener.getsockname())
-            with cooperative(context.wrap_socket, raw, server_hostname="a.example") as sock:
+            # Its server is a greenlet of this thread, so that there is an answer at all says the same.
+            with cooperative(context.wrap_socket, raw, server_hostname="a.example", at_least=0) as sock:
                 assert type(sock) is ssl.SSLSocket
                 data = b"x" * 1_000_000
                 writer = green.spawn(sock.sendall, data)

@@ -8,6 +8,7 @@ import os
 import re
 import select
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -21,13 +22,14 @@ from serving import Served, answering
 from wire import eventually, request
 
 import dualwsgi
-from dualwsgi.config import Config, knobs
+from dualwsgi.config import Config, knobs, parse_bind
 from dualwsgi.errors import ConfigError
 from dualwsgi.serve import nursery, supervisor
 from dualwsgi.serve.channel import Channel, pair
 from dualwsgi.serve.errorlog import tell
 from dualwsgi.serve.identity import Identity, PidFile, find_identity
 from dualwsgi.serve.job import Job
+from dualwsgi.serve.listener import adopt_listener
 from dualwsgi.serve.process import Process, spawn, why_it_died
 from dualwsgi.serve.signals import SignalQueue
 from dualwsgi.serve.supervisor import Supervisor
@@ -494,3 +496,26 @@ def test_files_are_watched_as_the_settings_of_the_moment_say(monkeypatch: pytest
     ):
         over._watch_files(Config(reload=reload, reload_extra_files=extra))
         assert open_watches == ([extra] if reload else [])
+
+
+def test_a_reload_opens_a_unix_socket_anew_whose_file_was_removed(tmp_path: Path) -> None:
+    path = tmp_path / "socket"
+    over = Supervisor("hello:app", workers=2, bind=(f"unix:{path}",))
+    over._begin(over.config, Identity(), ())
+    (first,) = over._listeners
+    over._begin(over.config, Identity(), ())
+    assert over._listeners == [first]
+    path.unlink()
+    over._begin(over.config, Identity(), ())
+    (second,) = over._listeners
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(path))
+    assert over._retired == [first[1]]  # until the new generation is complete
+    first[1].close()
+    assert path.exists()
+    path.unlink()
+    inherited = adopt_listener(parse_bind(second[0]), os.dup(second[1].sock.fileno()), owned=True)
+    assert inherited.lost
+    inherited.close()
+    second[1].close()
+    over._fleet.shares.close()
