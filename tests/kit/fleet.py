@@ -9,13 +9,16 @@ import os
 import re
 import subprocess
 import sys
+from math import inf
 from pathlib import Path
 from signal import SIGKILL, SIGTERM, Signals
 from threading import Event, Thread
+from time import monotonic
 
-from wire import CLOSE, Client, Response, eventually, request
+from wire import CLOSE, Client, ProtocolError, Response, eventually, request
 
 PATIENCE = 30.0  # seconds; far more than anything here takes
+SILENCE = 0.25  # seconds; a server that drains lets go of connections that are silent for twice as long
 EVERY = 0.02  # seconds between two looks: what is waited for is a process, and each look reads its log
 
 APP = """\
@@ -145,14 +148,22 @@ class Askers:
     def _ask(self, keeping: bool) -> None:
         number, pause = 0, Event()
         while not self._over.is_set():
+            silent = 0.0
             try:
                 with Client(self.address, patience=PATIENCE) as client:
+                    answered = inf
                     while not self._over.is_set():
                         number += 1
-                        answer = client.send(request("GET", f"/{number}", *(() if keeping else (CLOSE,))))
-                        if not self._take(answer.response(), number):
+                        silent = monotonic() - answered
+                        client.send(request("GET", f"/{number}", *(() if keeping else (CLOSE,))))
+                        silent = monotonic() - answered  # it may have had to wait for a processor just then
+                        if not self._take(client.response(), number):
                             break
+                        answered = monotonic()
                         pause.wait(0.004)  # so that the server, on the same cores, can start its workers
+            except (ProtocolError, ConnectionError) as error:
+                if silent < SILENCE:  # else this machine was busy, and the connection is rightly gone
+                    self.failures.append(f"request {number}, after {silent:.3f} s: {error!r}")
             except Exception as error:
                 self.failures.append(f"request {number}: {error!r}")
 
