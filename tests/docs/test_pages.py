@@ -13,7 +13,8 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from blocks import Block, Session, blocks, commands, free_port, matches
+from blocks import Block, Session, blocks, commands, matches
+from ports import free_port
 
 from dualwsgi.config import Config
 from dualwsgi.serve.configfile import open_file

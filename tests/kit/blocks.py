@@ -11,16 +11,16 @@ from __future__ import annotations
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import textwrap
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
 from time import monotonic
+
+from ports import free_port
 
 PATIENCE = 60.0
 """Seconds that a command may take, or a server until it says where it is."""
@@ -77,22 +77,6 @@ def matches(expected: str, found: str) -> bool:
     """Whether `found` holds the expected lines, in their order, `...` standing for anything."""
     pattern = ".*?".join(re.escape(part) for part in re.split(r"\.\.\.", expected))
     return re.search(pattern, found, re.DOTALL) is not None
-
-
-_ports = count()
-
-
-def free_port() -> int:
-    """A port that nothing listens on, outside those that the system gives away by itself."""
-    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw") or 0)
-    while True:
-        port = 20_000 + (worker * 500 + os.getpid() % 97 * 5 + next(_ports)) % 10_000
-        with socket.socket() as sock:
-            try:
-                sock.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        return port
 
 
 class Session:

@@ -10,8 +10,6 @@ import pytest
 from serving import Gate, Served, answering, echo
 from wire import PATIENCE, Client, eventually, request
 
-from dualwsgi.serve import server
-
 Serve = Callable[..., Served]
 
 
@@ -43,7 +41,7 @@ def test_busy_keep_alive_clients_are_told_to_go_and_lose_nothing(serve: Serve) -
     for thread in threads:
         thread.start()
     begun.wait()
-    assert served.stop()
+    assert served.server.stop(window=PATIENCE)
     for thread in threads:
         thread.join()
     assert failures == []
@@ -82,17 +80,14 @@ def test_an_idle_connection_is_closed_once_it_has_been_silent_for_the_window(ser
 
 
 @pytest.mark.parametrize("used", [True, False], ids=["used", "fresh"])
-def test_an_idle_connection_may_still_ask_within_the_window(
-    serve: Serve, used: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(server, "DRAIN_WINDOW", PATIENCE)
+def test_an_idle_connection_may_still_ask_within_the_window(serve: Serve, used: bool) -> None:
     served = serve(answering())
     client = served.client()
     if used:
         assert client.send(request()).response().get("Connection") is None
     else:
         eventually(lambda: served.counter("connections") == 1)
-    stopper = Thread(target=served.stop)
+    stopper = Thread(target=served.server.stop, kwargs={"window": PATIENCE})
     stopper.start()
     eventually(lambda: refused(served))
     answer = client.send(request()).response()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from fleet import EVERY, PATIENCE, Askers, Fleet, write_app
+from ports import free_port
 from wire import Client, eventually, request
 
 Start = Callable[..., Fleet]
@@ -31,12 +31,6 @@ def start(tmp_path: Path) -> Iterator[Start]:
         fleet.kill()
 
 
-def port_for_two() -> str:
-    """An address that a second server can be told, too."""
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        return f"127.0.0.1:{sock.getsockname()[1]}"
-
-
 def ask(address: str, path: str = "/") -> dict[str, str]:
     with Client(address, patience=PATIENCE) as client:
         answer = client.send(request("GET", path)).response()
@@ -47,7 +41,7 @@ def ask(address: str, path: str = "/") -> dict[str, str]:
 def test_no_request_is_lost_however_workers_come_and_go(start: Start, backend: str) -> None:
     # Workers that are programs of their own, and workers that are forked: each way once.
     preload = ("--preload",) if backend == "green" else ()
-    fleet = start("--backend", backend, "--workers", "2", *preload, bind=port_for_two())
+    fleet = start("--backend", backend, "--workers", "2", *preload, bind=f"127.0.0.1:{free_port()}")
     with Askers(fleet.serves()) as askers:
         before = fleet.ready()
         fleet.write_app("2")

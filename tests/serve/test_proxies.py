@@ -16,6 +16,7 @@ from typing import Any
 
 import pki
 import pytest
+from ports import free_port
 from serving import Served
 from wire import CLOSE, PATIENCE, Client, eventually, request
 
@@ -327,11 +328,6 @@ def test_a_proxys_own_health_check_has_no_client(serve: Serve) -> None:
 
 
 # nginx and HAProxy
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 @contextmanager

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import urllib.request
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ports import free_port
 from wire import PATIENCE, Client, eventually, request
 
 from dualwsgi.serve.observe.client import ask_all, attach, find
@@ -33,8 +33,7 @@ class Fleet:
         (place / "control").mkdir(mode=0o700)
         self.control, self.log = place / "control", place / "access.log"
         command = f"{sys.executable} -m dualwsgi run fleet_app:app --bind 127.0.0.1:0"
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.metrics = f"127.0.0.1:{free.getsockname()[1]}"
+        self.metrics = f"127.0.0.1:{free_port()}"
         files = f"--metrics-bind {self.metrics} --control-socket {self.control}/ --access-logfile {self.log}"
         environ = {name: value for name, value in os.environ.items() if not name.startswith("DUALWSGI_")}
         self.process = subprocess.Popen(
