@@ -96,6 +96,17 @@ def test_an_idle_connection_may_still_ask_within_the_window(serve: Serve, used: 
     stopper.join()
 
 
+def test_a_listener_that_is_closed_before_it_is_left_is_no_fault(serve: Serve) -> None:
+    """As when the leader or the hub had no processor for so long that nobody waited for it any more."""
+    served = serve(answering())
+    client = served.client()
+    assert client.send(request()).response().status == 200
+    for listener in served.server._listeners:
+        listener.close()
+    assert served.stop()
+    assert client.ending() == "eof"
+
+
 def refused(served: Served) -> bool:
     try:
         Client(served.address).close()

@@ -95,6 +95,9 @@ RESERVE_TIME: Final = 10.0
 IDLE_TIME: Final = 20.0
 """Seconds after which a follower with nothing to do goes."""
 
+SHUT_WITHIN: Final = 10.0
+"""Seconds for the leader to come round when listeners are to be closed; a machine may be busy."""
+
 LOST_AFTER: Final = 1.0
 """Seconds after the end of its request until a thread that is still in the call is given up."""
 
@@ -234,7 +237,7 @@ class Lane:
         When it returns, the listeners may be closed.
         """
         self._order(self._stop_accepting)
-        self._shut.wait(1.0)
+        self._shut.wait(SHUT_WITHIN)
 
     def dismiss(self, before: float) -> None:
         """Close the connections that have waited for a request since `before`."""
@@ -477,7 +480,10 @@ class Lane:
     def _stop_accepting(self, turn: Turn) -> None:
         for acceptor in () if self._draining else self._acceptors.values():
             if not acceptor.resting_until:
-                self._epoll.unregister(acceptor.fd)
+                try:
+                    self._epoll.unregister(acceptor.fd)
+                except OSError:
+                    pass  # closed already: the leader comes too late, and the kernel has forgotten it
             # Those whom the kernel has told that they are connected, though nobody's share is larger.
             acceptor.resting_until = 0.0
             while not acceptor.resting_until and self._take_in(acceptor, turn, -1):
