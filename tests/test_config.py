@@ -7,6 +7,7 @@ import math
 from typing import Any
 
 import pytest
+from table import table
 
 from dualwsgi.config import BindAddress, Config, Count, Seconds, knobs, parse_bind, read_environ
 from dualwsgi.errors import ConfigError
@@ -78,7 +79,7 @@ def test_port_0_may_be_asked_for_twice() -> None:
     assert len(Config(bind=("127.0.0.1:0", "127.0.0.1:0")).addresses) == 2
 
 
-@pytest.mark.parametrize("name", list(knobs()))
+@table("name", list(knobs()))
 def test_the_bounds_themselves_are_allowed(name: str) -> None:
     knob = knobs()[name]
     if isinstance(knob, Count | Seconds):
@@ -122,7 +123,7 @@ def test_a_variable_sets_its_field(field: str, text: str, value: object) -> None
     assert read_environ({f"DUALWSGI_{field.upper()}": text}) == {field: value}
 
 
-@pytest.mark.parametrize("name", list(knobs()))
+@table("name", list(knobs()))
 def test_what_a_knob_writes_it_also_reads(name: str) -> None:
     knob, value = knobs()[name], getattr(Config(), name)
     assert knob.parse(knob.write(value), name) == value

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from serving import Served
+from table import table
 from wire import Client, ProtocolError, Response
 
 from dualwsgi.config import Config
@@ -187,7 +188,7 @@ def ways_to_cut(octets: bytes, chance: random.Random) -> dict[str, list[bytes]]:
     return ways
 
 
-@pytest.mark.parametrize("name", TALKS)
+@table("name", TALKS)
 def test_however_it_is_cut(name: str) -> None:
     talk = TALKS[name]
     first: list[Call] | None = None

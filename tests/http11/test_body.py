@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 import pytest
+from table import table
 
 from dualwsgi.errors import BadRequest
 from dualwsgi.http11.body import LAST_CHUNK, Body, ChunkedBody, SizedBody, encode_chunk
@@ -77,7 +78,7 @@ CHUNKS_GOOD: dict[str, tuple[bytes, bytes]] = {
 }
 
 
-@pytest.mark.parametrize(("data", "content"), CHUNKS_GOOD.values(), ids=CHUNKS_GOOD)
+@table(("data", "content"), CHUNKS_GOOD.values(), ids=CHUNKS_GOOD)
 def test_chunks_are_joined_and_their_extensions_dropped(data: bytes, content: bytes) -> None:
     check_accepted(CHUNKED + data, content=content, trailers=())
 
@@ -146,7 +147,7 @@ CHUNKS_BAD: dict[str, bytes] = {
 }
 
 
-@pytest.mark.parametrize("data", CHUNKS_BAD.values(), ids=CHUNKS_BAD)
+@table("data", CHUNKS_BAD.values(), ids=CHUNKS_BAD)
 def test_a_chunk_that_breaks_the_grammar_is_refused(data: bytes) -> None:
     check_refused(CHUNKED + data, 400)
     # Not the first chunk's alone.
@@ -158,7 +159,7 @@ def test_a_request_after_a_broken_body_is_never_read() -> None:
     check_refused(CHUNKED + b"0\r\nGET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n", 400)
 
 
-@pytest.mark.parametrize("cut", range(len(b"3;a=b\r\nabc\r\n0\r\nx: y\r\n\r\n")))
+@table("cut", range(len(b"3;a=b\r\nabc\r\n0\r\nx: y\r\n\r\n")))
 def test_a_chunked_body_that_is_cut_short_is_not_done(cut: int) -> None:
     for _, pieces in ways_to_feed(b"3;a=b\r\nabc\r\n0\r\nx: y\r\n\r\n"[:cut]):
         body = ChunkedBody(LIMITS)
@@ -182,7 +183,7 @@ TRAILERS = {
 }
 
 
-@pytest.mark.parametrize(("data", "trailers"), TRAILERS.values(), ids=TRAILERS)
+@table(("data", "trailers"), TRAILERS.values(), ids=TRAILERS)
 def test_trailers_are_kept_apart_from_the_fields_of_the_head(
     data: bytes, trailers: tuple[tuple[str, str], ...]
 ) -> None:

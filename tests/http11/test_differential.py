@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from time import monotonic
 
 import pytest
+from table import table
 
 from .judgements import JUDGED, PAGE, Judgement, find, page
 from .mutations import CORPUS, almost_right
@@ -53,7 +54,7 @@ def test_no_other_kind_comes_up_in_the_long_run() -> None:
     assert not wrong, f"seed {seed}\n" + "\n".join(wrong)
 
 
-@pytest.mark.parametrize("judgement", JUDGED, ids=lambda one: f"{one.kind} ({', '.join(one.peers)})")
+@table("judgement", JUDGED, ids=lambda one: f"{one.kind} ({', '.join(one.peers)})")
 def test_an_example_shows_its_kind(judgement: Judgement) -> None:
     ours = read_here(judgement.example)
     kinds = {peer: disagreement(ours, read(judgement.example)) for peer, read in PEERS.items()}

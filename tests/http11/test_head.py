@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from table import table
 
 from dualwsgi.errors import BadRequest
 from dualwsgi.http11.head import (
@@ -132,12 +133,12 @@ BAD_LINES |= {f"{c!r} in the method": (f"G{c}ET / HTTP/1.1", 400) for c in LATIN
 BAD_LINES |= {f"{c!r} for a digit of the version": (f"GET / HTTP/1.{c}", 400) for c in LATIN_TRAPS}
 
 
-@pytest.mark.parametrize(("line", "expected"), GOOD_LINES.values(), ids=GOOD_LINES)
+@table(("line", "expected"), GOOD_LINES.values(), ids=GOOD_LINES)
 def test_a_request_line_is_read_in_each_of_its_forms(line: str, expected: dict[str, object]) -> None:
     check_accepted(request(line), **expected)
 
 
-@pytest.mark.parametrize(("line", "status"), BAD_LINES.values(), ids=BAD_LINES)
+@table(("line", "status"), BAD_LINES.values(), ids=BAD_LINES)
 def test_a_request_line_that_breaks_the_grammar_is_refused(line: str, status: int) -> None:
     check_refused(request(line), status)
 
@@ -196,14 +197,14 @@ BAD_FIELDS |= {f"{c!r} in a name": f"X{c}: b" for c in (*CONTROLS, *LATIN_TRAPS)
 BAD_FIELDS |= {f"{c!r} before a name": f"{c}X: b" for c in (*CONTROLS, *LATIN_TRAPS)}
 
 
-@pytest.mark.parametrize(("line", "field"), GOOD_FIELDS.values(), ids=GOOD_FIELDS)
+@table(("line", "field"), GOOD_FIELDS.values(), ids=GOOD_FIELDS)
 def test_a_field_is_its_name_and_its_value_without_the_space_around(
     line: str, field: tuple[str, str]
 ) -> None:
     check_accepted(request("GET / HTTP/1.1", line, "Last: 1"), fields=(("Host", "a"), field, ("Last", "1")))
 
 
-@pytest.mark.parametrize("line", BAD_FIELDS.values(), ids=BAD_FIELDS)
+@table("line", BAD_FIELDS.values(), ids=BAD_FIELDS)
 @pytest.mark.parametrize("place", ["first", "last"])
 def test_a_field_line_that_breaks_the_grammar_is_refused(line: str, place: str) -> None:
     data = request("GET / HTTP/1.1", line) if place == "last" else request(host=line + "\r\nHost: a")
@@ -268,12 +269,12 @@ HOST_BAD = [
 ]
 
 
-@pytest.mark.parametrize("host", HOST_GOOD)
+@table("host", HOST_GOOD)
 def test_a_host_is_a_name_or_an_address_and_perhaps_a_port(host: str) -> None:
     check_accepted(request(host=f"Host: {host}"), host=host)
 
 
-@pytest.mark.parametrize("host", HOST_BAD)
+@table("host", HOST_BAD)
 def test_a_host_that_breaks_the_grammar_is_refused_wherever_it_stands(host: str) -> None:
     check_refused(request(host=f"Host: {host}"), 400)
     check_refused(request("GET / HTTP/1.0", host=f"Host: {host}"), 400)
@@ -304,7 +305,7 @@ LENGTHS_BAD = {
 LENGTHS_BAD = {value: status for value, status in LENGTHS_BAD.items() if value.strip(" \t") != "3"}
 
 
-@pytest.mark.parametrize(("value", "status"), LENGTHS_BAD.items(), ids=[repr(v)[:24] for v in LENGTHS_BAD])
+@table(("value", "status"), LENGTHS_BAD.items(), ids=[repr(v)[:24] for v in LENGTHS_BAD])
 def test_a_content_length_that_is_no_plain_number_is_refused(value: str, status: int) -> None:
     check_refused(request("POST / HTTP/1.1", f"Content-Length: {value}"), status)
     check_refused(request("POST / HTTP/1.0", f"Content-Length: {value}"), status)
@@ -355,7 +356,7 @@ CODINGS = {
 }
 
 
-@pytest.mark.parametrize(("value", "status"), CODINGS.items(), ids=[repr(v) for v in CODINGS])
+@table(("value", "status"), CODINGS.items(), ids=[repr(v) for v in CODINGS])
 def test_chunked_alone_is_the_transfer_coding_that_is_served(value: str, status: int) -> None:
     data = request("POST / HTTP/1.1", f"Transfer-Encoding: {value}")
     if status == 200:
@@ -373,7 +374,7 @@ TWO_CODINGS = {
 }
 
 
-@pytest.mark.parametrize(("values", "status"), TWO_CODINGS.items(), ids=repr)
+@table(("values", "status"), TWO_CODINGS.items(), ids=repr)
 def test_transfer_encodings_of_two_lines_are_one_list(values: tuple[str, str], status: int) -> None:
     fields = (f"Transfer-Encoding: {values[0]}", "X: y", f"transfer-encoding: {values[1]}")
     check_refused(request("POST / HTTP/1.1", *fields), status)
@@ -433,7 +434,7 @@ CONNECTION = [
 ]
 
 
-@pytest.mark.parametrize(("version", "values", "kept"), CONNECTION)
+@table(("version", "values", "kept"), CONNECTION)
 def test_connection_says_whether_another_request_may_follow(
     version: str, values: list[str], kept: bool
 ) -> None:
@@ -457,7 +458,7 @@ UPGRADE = [
 ]
 
 
-@pytest.mark.parametrize(("version", "connection", "upgrade", "asked"), UPGRADE)
+@table(("version", "connection", "upgrade", "asked"), UPGRADE)
 def test_an_upgrade_is_asked_for_by_both_fields_in_http_11(
     version: str, connection: str | None, upgrade: str | None, asked: str | None
 ) -> None:
@@ -614,7 +615,7 @@ UNFINISHED_BAD = {
 }
 
 
-@pytest.mark.parametrize(("data", "status"), UNFINISHED_BAD.values(), ids=UNFINISHED_BAD)
+@table(("data", "status"), UNFINISHED_BAD.values(), ids=UNFINISHED_BAD)
 def test_a_head_that_can_no_longer_become_good_is_refused_before_its_end(data: bytes, status: int) -> None:
     for how, pieces in ways_to_feed(data):
         assert read_stream(pieces).status == status, f"fed {how}"
@@ -639,7 +640,7 @@ UNFINISHED_GOOD = {
 }
 
 
-@pytest.mark.parametrize("data", UNFINISHED_GOOD.values(), ids=UNFINISHED_GOOD)
+@table("data", UNFINISHED_GOOD.values(), ids=UNFINISHED_GOOD)
 def test_a_head_that_can_still_become_good_is_waited_for(data: bytes) -> None:
     outcome = read_stream(octet_by_octet(data))
     assert outcome.error is None

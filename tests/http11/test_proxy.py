@@ -6,6 +6,7 @@ import socket
 import struct
 
 import pytest
+from table import table
 
 from dualwsgi.errors import BadRequest
 from dualwsgi.http11.proxy import SIGNATURE, ClientTls, ProxyHeader, crc32c, parse
@@ -96,7 +97,7 @@ BAD: dict[str, bytes] = {
 }
 
 
-@pytest.mark.parametrize(("octets", "header"), GOOD.values(), ids=GOOD)
+@table(("octets", "header"), GOOD.values(), ids=GOOD)
 def test_a_header_is_read_whole_cut_anywhere_and_with_more_behind_it(
     octets: bytes, header: ProxyHeader
 ) -> None:
@@ -110,7 +111,7 @@ def test_a_header_is_read_whole_cut_anywhere_and_with_more_behind_it(
         parse(octets, 3 - header.version)
 
 
-@pytest.mark.parametrize("octets", BAD.values(), ids=BAD)
+@table("octets", BAD.values(), ids=BAD)
 def test_what_is_no_header_is_refused(octets: bytes) -> None:
     with pytest.raises(BadRequest) as caught:
         parse(octets)

@@ -6,6 +6,7 @@ from typing import Any
 
 import h11
 import pytest
+from table import table
 
 from dualwsgi.errors import ApplicationError
 from dualwsgi.http11.body import LAST_CHUNK, encode_chunk
@@ -51,7 +52,7 @@ STATUSES_BAD: list[Any] = [
 ]
 
 
-@pytest.mark.parametrize(("status", "line"), STATUSES_GOOD.items())
+@table(("status", "line"), STATUSES_GOOD.items())
 def test_a_status_is_three_digits_and_a_reason(status: str, line: bytes) -> None:
     plan = plan_response(status, [])
     assert plan.head == line
@@ -59,7 +60,7 @@ def test_a_status_is_three_digits_and_a_reason(status: str, line: bytes) -> None
     assert plan.status == status
 
 
-@pytest.mark.parametrize("status", STATUSES_BAD, ids=ascii)
+@table("status", STATUSES_BAD, ids=ascii)
 def test_a_status_that_is_none_is_refused(status: Any) -> None:
     with pytest.raises(ApplicationError, match="status"):
         plan_response(status, [])
@@ -107,14 +108,14 @@ FIELDS_BAD: list[Any] = [
 ]
 
 
-@pytest.mark.parametrize(("field", "line"), FIELDS_GOOD.items())
+@table(("field", "line"), FIELDS_GOOD.items())
 def test_a_field_is_sent_as_the_application_spells_it(field: tuple[str, str], line: bytes) -> None:
     head = plan_response("200 OK", [("A", "b"), field, ("C", "d")]).head
     assert head == b"HTTP/1.1 200 OK\r\nA: b\r\n" + line + b"C: d\r\n"
     assert encode_fields([("A", "b"), field]) == b"A: b\r\n" + line
 
 
-@pytest.mark.parametrize("field", FIELDS_BAD, ids=ascii)
+@table("field", FIELDS_BAD, ids=ascii)
 def test_a_field_that_is_none_is_refused_and_nothing_is_injected(field: Any) -> None:
     for headers in ([field], [("A", "b"), field], [field, ("Content-Length", "0")]):
         with pytest.raises(ApplicationError):
@@ -123,7 +124,7 @@ def test_a_field_that_is_none_is_refused_and_nothing_is_injected(field: Any) -> 
             encode_fields(headers)
 
 
-@pytest.mark.parametrize("octet", [*range(9), *range(10, 32), 127])
+@table("octet", [*range(9), *range(10, 32), 127])
 def test_no_control_reaches_the_wire(octet: int) -> None:
     control = chr(octet)
     for status, field in [
@@ -135,7 +136,7 @@ def test_no_control_reaches_the_wire(octet: int) -> None:
             plan_response(status, [field])
 
 
-@pytest.mark.parametrize("name", [*sorted(HOP_BY_HOP), "TRANSFER-ENCODING", "Keep-alive"])
+@table("name", [*sorted(HOP_BY_HOP), "TRANSFER-ENCODING", "Keep-alive"])
 def test_a_hop_by_hop_field_is_the_servers_alone(name: str) -> None:
     for value in ("close", "chunked", ""):
         with pytest.raises(ApplicationError, match="hop-by-hop"):
@@ -246,7 +247,7 @@ def status_and_fields(code: int, declared: int | None) -> tuple[str, list[tuple[
 
 @pytest.mark.parametrize("http_11", [True, False], ids=["HTTP/1.1", "HTTP/1.0"])
 @pytest.mark.parametrize("keep", [True, False], ids=["keep-alive", "close"])
-@pytest.mark.parametrize(("case", "expected"), FRAMES.items(), ids=[repr(case) for case in FRAMES])
+@table(("case", "expected"), FRAMES.items(), ids=[repr(case) for case in FRAMES])
 def test_the_end_of_a_response_can_be_told(
     case: tuple[str, int, int | None, int | None],
     expected: tuple[Framing, int | None],
@@ -278,7 +279,7 @@ def test_the_end_of_a_response_can_be_told(
 UNTUNNELLED = [case for case, (framing, _) in FRAMES.items() if framing is not RAW]
 
 
-@pytest.mark.parametrize("case", UNTUNNELLED, ids=repr)
+@table("case", UNTUNNELLED, ids=repr)
 def test_a_client_reads_the_response_that_was_meant(case: tuple[str, int, int | None, int | None]) -> None:
     method, code, declared, known = case
     plan = plan_response(*status_and_fields(code, declared))
@@ -308,7 +309,7 @@ def test_a_client_reads_the_response_that_was_meant(case: tuple[str, int, int | 
 # Answers of the server's own ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("code", REASONS)
+@table("code", REASONS)
 @pytest.mark.parametrize("content", [True, False], ids=["with content", "for HEAD"])
 def test_an_answer_of_the_servers_own_is_a_whole_response(code: int, content: bool) -> None:
     octets = server_answer(

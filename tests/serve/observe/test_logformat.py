@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from serving import App, Gate, Kit, Served, answering
+from table import table
 from wire import PATIENCE, Client, eventually, request
 
 from dualwsgi.errors import ConfigError
@@ -124,7 +125,7 @@ def test_escaping_covers_what_latin_1_does_not_hold() -> None:
     assert escaped('a"\\\n\x7f\u202e\U0001f600') == r"a\"\\\x0a\x7f\u202e\U0001f600"
 
 
-@pytest.mark.parametrize("name", NAMES)
+@table("name", NAMES)
 def test_every_name_has_a_value_for_what_was_no_request(name: str) -> None:
     ended = Ended(None, {}, "400 Bad Request", 0, 0.0, {}, [])
     assert Format(f"%({name})s")(ended)
