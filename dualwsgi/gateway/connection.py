@@ -97,11 +97,13 @@ class Connection:
         "_line_is_good",
         "_more",
         "_peer",
+        "_prepared",
         "_read",
         "_resembling",
         "_resting",
         "_scanned",
         "_served",
+        "_usual",
         "_write",
         "arrival",
         "body",
@@ -141,6 +143,8 @@ class Connection:
         # What to say when a response is out and nothing more was read: a look-ahead stream may
         # hold decrypted octets that no poll will tell of.
         self._resting = AGAIN if stream.lookahead else WANT_READ
+        self._usual: Request = NO_REQUEST  # the last one that is known
+        self._prepared: Environ | None = None  # what is copied for it, once it has come again
         self._environ: Environ | None = None
         self.buffer: bytes | bytearray = b""  # what came in and is not parsed; of a body, what follows it
         self._scanned = 0  # how much of it is known to hold no end of a head
@@ -167,32 +171,51 @@ class Connection:
         """Goes on as far as it can without waiting."""
         if self.phase is not _IDLE:
             return self._resume(turn)
+        read = self._read
         try:
-            data = self._read(HEAD_READ)
+            data = read(HEAD_READ)
         except BlockingIOError:
             self._more = False
             return WANT_READ
         except OSError:
             return CLOSE
-        # The short way: clients repeat their heads octet for octet, and this read is one of them.
-        # Whatever the connection says is laid over a copy, never kept with the head.
+        # Clients repeat their heads octet for octet.  The shortest way: it is the last one again, alone
+        # or with its body.
+        usual = self._usual
+        if len(data) == usual.whole and (data == usual.head or data.startswith(usual.head)):
+            turn.counters.head_hits += 1
+            environ = (self._prepared or self._prepare(usual)).copy()
+            if usual.has_body:
+                self._input = environ["wsgi.input"] = Input(bytes, data[len(usual.head) :])
+            self.request = usual
+            self.since = turn.now
+            self._environ = environ
+            return RUN
         if not data or data[-1] != LF:  # what comes with a body is long, and no head alone
             return self._take(data, turn)
+        # The second shortest: it is another one that is known, or like one but for the values of some lines.
         request = self._heads.known.get(data)
         if request is not None:
             turn.counters.head_hits += 1
-            environ = request.environ.copy()
+            self._environ = request.environ | self._peer
+            self._usual, self._prepared = request, None
         else:
-            # The second shortest: it is like one of them but for the values of some lines.
             found = self._resembling(data)
             if found is None:
                 return self._take(data, turn)
-            request, environ = found
+            request, values = found
+            if request is not usual:
+                self._usual, self._prepared = request, None
+            self._environ = (self._prepared or self._prepare(request)) | values
         self.request = request
         self.since = turn.now
-        self._environ = environ
-        environ.update(self._peer)
         return RUN
+
+    def _prepare(self, request: Request) -> Environ:
+        """What each environ of requests like this one is a copy of, for this connection alone: whatever a
+        connection says of itself is never kept with the head."""
+        prepared = self._prepared = request.environ | self._peer
+        return prepared
 
     def _resume(self, turn: Turn) -> Verdict:
         """advance() in every phase but IDLE."""
@@ -373,6 +396,8 @@ class Connection:
         environ.update(self._peer)
         if self._forwarding is not None:
             self._forwarding.apply(environ, self._peer)
+        elif request.whole >= 0:
+            self._usual, self._prepared = request, None
         self._environ = environ
         self.since = turn.now
         if not request.has_body:
@@ -450,13 +475,15 @@ class Connection:
         """Calls the application and sends its response; may wait for the client."""
         outlet = self.outlet
         outlet.turn = turn
-        if outlet.file is not None:
+        environ = self._environ
+        if environ is None:
             return self._flush_file()
-        site = self.site
+        self._environ = None
+        site, request = self.site, self.request
         exchange = Exchange(self)
-        environ, self._environ = self._environ, None
+        app = site.app
         try:
-            result = site.app(environ, exchange.start_response)
+            result = app(environ, exchange.start_response)
             # The short way, for the commonest response there is: one piece of content whose head
             # was sent before.  Exchange.respond is the long way and sends the same octets.
             if (
@@ -466,12 +493,12 @@ class Connection:
                 or (plan := exchange.plan) is None
                 or exchange.head_sent
                 or not site.quick_answers
-                or not self.request.is_plain
+                or not request.is_plain
                 or self.body is not None
             ):
                 return self._respond(exchange, result)
             size = len(content)
-            is_last = self.request.is_last
+            is_last = request.is_last
             date, made_for, head = plan.stamped_last if is_last else plan.stamped
             if date is site.date.line and made_for == size:
                 octets = head + content
@@ -481,8 +508,9 @@ class Connection:
                     return self._respond(exchange, result)
         except BaseException as error:
             return self._fail(exchange, error)
+        write = self._write
         try:
-            sent = self._write(octets)
+            sent = write(octets)
         except BlockingIOError:
             sent = 0
         except OSError:
@@ -496,16 +524,19 @@ class Connection:
         counters = turn.counters
         now = monotonic()
         done = counters.done
-        done += (self.request.line, self._peer, plan.code, size, self.since, now, sent)
+        done += (request.line, self._peer, plan.code, size, self.since, now, sent)
         if now >= counters.due:
             counters.look(now)
         if site.log is not None:
-            site.log(self.request, self._peer, plan.status, size, now - self.since)
+            site.log(request, self._peer, plan.status, size, now - self.since)
         if is_last:
             return self._close_gently()
-        if self.phase is _IDLE:
-            return self._resting
-        return self._next_request()
+        if self.phase is not _IDLE:
+            return self._next_request()
+        if self._input is not None:
+            self._input.close()
+            self._input = None
+        return self._resting
 
     def _stamp(self, plan: ResponsePlan, content: bytes, is_last: bool) -> bytes:
         """The octets of a plain response with this content, or b"" if that takes more thought."""
@@ -1062,7 +1093,7 @@ class Connection:
         peer, self._peer = self._peer, {}
         for key in HANDLES:  # figures that are not folded yet keep the rest, and must not keep all of this
             peer.pop(key, None)
-        self._environ = self._exchange = self._input = self.body = None
+        self._environ = self._prepared = self._exchange = self._input = self.body = None
         self.outlet.clear()
         self.deadline.drop()
         self._read = self._write = _closed

@@ -45,6 +45,9 @@ class Request:
 
     `head` is its octets, `lines` its field lines.  In one that stands for all heads of a stem (see
     Heads.resembling) the values are empty in which these differ, and which nobody reads there.
+
+    Of one that is kept, `environ` is to be copied for each request, and `whole` is how many octets it
+    takes with its body, if these come in one read and nothing else has to be thought of; else -1.
     """
 
     __slots__ = (
@@ -59,6 +62,7 @@ class Request:
         "logged",
         "may_tunnel",
         "small_body",
+        "whole",
     )
 
     def __init__(
@@ -68,7 +72,8 @@ class Request:
         self.fields = fields
         self.head = head
         self._lines = lines
-        self.environ: Environ = _NOTHING  # to be copied for each request, if the head is kept
+        self.environ: Environ = _NOTHING
+        self.whole = -1
         self.has_body = fields.chunked or bool(fields.length)
         self.may_tunnel = fields.upgrade is not None or line.method == "CONNECT"
         length = fields.length or 0
@@ -103,6 +108,7 @@ class Request:
         other.head = head
         other._lines = None
         other.environ = _NOTHING
+        other.whole = -1
         other.has_body = self.has_body
         other.may_tunnel = self.may_tunnel
         other.small_body = self.small_body
@@ -168,10 +174,11 @@ class _Stem:
         self._fields = fields
         self._environ = environ
         self._version = version
-        self._kinds: dict[bytes, tuple[Request, Environ]] = {}
+        self._kinds: dict[bytes, Request] = {}
 
     def match(self, head: bytes, lines: dict[Hashable, KnownLine]) -> tuple[Request, Environ] | None:
-        """The kind of request that a head makes if its values alone differ, and are plain; else None.
+        """If a head's values alone differ, and are plain: the kind of request that it makes, and what
+        the values say; else None.
 
         `lines` are the request lines that are known.
         """
@@ -179,7 +186,7 @@ class _Stem:
         kind = self._kinds.get(before) or self._kind(before, lines)
         if kind is None:
             return None
-        environ = kind[1].copy()
+        values: Environ = {}
         for prefix, key, room in self._gaps:
             octets, _, rest = rest.partition(b"\r\n")
             if len(octets) > room or not octets.startswith(prefix):
@@ -187,11 +194,11 @@ class _Stem:
             value = octets[len(prefix) :].decode("latin-1")
             if not value.isprintable():
                 return None  # a tab may be, a line end may not: the plain way knows
-            environ[key] = value.strip(" ")
+            values[key] = value.strip(" ")
         # Neither what is common nor a printable value holds an empty line, so this is the whole head.
-        return (kind[0], environ) if rest == self._end else None
+        return (kind, values) if rest == self._end else None
 
-    def _kind(self, before: bytes, lines: dict[Hashable, KnownLine]) -> tuple[Request, Environ] | None:
+    def _kind(self, before: bytes, lines: dict[Hashable, KnownLine]) -> Request | None:
         """What requests that start so are like, if they are of this stem."""
         text, _, start = before.partition(b"\r\n")
         known = lines.get(text)
@@ -202,10 +209,11 @@ class _Stem:
             return None
         # Its head is that of none of them: what differs is empty there.
         names = b"".join(prefix + b"\r\n" for prefix, _, _ in self._gaps)
-        request = Request(line, self._fields, before + self._mark + names + self._end)
+        kind = Request(line, self._fields, before + self._mark + names + self._end)
+        kind.environ = self._environ | said
         if len(self._kinds) >= STEM_LINES:
             self._kinds.clear()
-        kind = self._kinds[before] = request, {**self._environ, **said}
+        self._kinds[before] = kind
         return kind
 
 
@@ -250,7 +258,8 @@ class Heads:
             self._last = None
 
     def resembling(self, data: bytes) -> tuple[Request, Environ] | None:
-        """A request that stands for the head, and its environ, if `data` is a head like others; else None.
+        """If `data` is a head like others: a request that stands for it, and what is to be laid over its
+        environ; else None.
 
         The application is to be called for it at once.
         """
@@ -289,6 +298,9 @@ class Heads:
         if not memory.comes_again(head):
             return False
         request.environ = environ.copy()
+        whole = len(head) + request.small_body
+        if whole < HEAD_SIZE and bool(request.small_body) == request.has_body and not request.may_tunnel:
+            request.whole = whole
         memory.keep(head, request, 4 * len(head) + 2048)
         return True
 
@@ -324,8 +336,8 @@ class Heads:
             for stem in self._stems:
                 found = stem.match(head, self._lines.known)
                 if found is not None:
-                    kind, environ = found
-                    return kind.with_head(head), environ
+                    kind, values = found
+                    return kind.with_head(head), kind.environ | values
         return None
 
     def _learn(
