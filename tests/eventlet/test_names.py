@@ -519,9 +519,13 @@ def test_a_program_runs_over_this_eventlet_unchanged(backend: str, tmp_path: Pat
         "import sys\nfrom beside import eventlet\n"
         "print(eventlet.__name__, eventlet.BACKEND, __name__, sys.argv[1:])\n"
     )
-    for words in ([str(program)], ["-m", "program"]):
+    (tmp_path / "scripts").mkdir()
+    script = tmp_path / "scripts/program.py"
+    script.write_text(program.read_text())
+    # By -P, the first on the path is not the script's directory, but what the user has put there.
+    for flags, *words in (["-B", str(program)], ["-B", "-m", "program"], ["-P", str(script)]):
         done = subprocess.run(
-            [sys.executable, "-W", "error", "-m", "dualwsgi.eventlet", *words, "a"],
+            [sys.executable, flags, "-W", "error", "-m", "dualwsgi.eventlet", *words, "a"],
             env={**os.environ, "DUALWSGI_BACKEND": backend, "PYTHONPATH": str(tmp_path)},
             capture_output=True,
             text=True,
