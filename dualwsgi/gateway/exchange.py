@@ -250,6 +250,8 @@ class Exchange:
         if not stat.S_ISREG(size.st_mode):
             return False
         available = max(0, size.st_size - offset)
+        if not size.st_size and os.pread(fd, 1, offset):
+            return False  # those of /proc hold more than they say
         if plan.length is not None and plan.length > available:
             logger.warning(
                 "%s: the application declared %d octets of a file that has %d; the file's length was sent",

@@ -22,6 +22,9 @@ HTTP_11: Final = (1, 1)
 
 HEAD_END: Final = b"\r\n\r\n"
 
+TLS_HANDSHAKE: Final = 22
+"""The first octet of a client that speaks TLS (RFC 8446 section 5.1)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Tolerance:
@@ -158,6 +161,8 @@ def check_unfinished(
     stop = len(data) - 1 if data[-1:] == b"\r" else len(data)
     fresh = data[start:stop]
     if len(fresh.translate(None, grammar.HEAD_OCTETS)) != 2 * fresh.count(b"\r\n"):
+        if data[0] == TLS_HANDSHAKE:
+            raise BadRequest(400, "the client speaks TLS, and this port plain HTTP")
         raise BadRequest(400, "stray control character in the request head")
     if line_is_good:
         return True
@@ -206,6 +211,9 @@ def parse_request_line(line: str) -> RequestLine:
     if not grammar.TOKEN.fullmatch(method):
         raise BadRequest(400, "malformed method")
     if not grammar.TARGET_OCTETS.fullmatch(target):
+        if not target.isascii():
+            # RFC 9112 section 3.2: not to be repaired and served; a filter before us may read it otherwise.
+            raise BadRequest(400, "a request target beyond ASCII; percent-encode it")
         raise BadRequest(400, "malformed request target")
     if target[0] == "/" and method != "CONNECT":
         path, _, query = target.partition("?")

@@ -226,7 +226,9 @@ class Certificates:
                     f"certfile: {pair.certificate!r} is too weak ({reason.lower().replace('_', ' ')}); "
                     "give one with a larger key or a newer signature"
                 ) from None
-            raise ConfigError(f"{field}: {holder!r} holds no private key; give a PEM file with one") from None
+            raise ConfigError(
+                f"{field}: {holder!r} holds no private key; give a keyfile, or a PEM file with both"
+            ) from None
         except OSError as error:
             raise _unreadable(field, holder, error) from None
 

@@ -17,6 +17,7 @@ from wire import CLOSE, ProtocolError, eventually, request
 Serve = Callable[..., Served]
 Said = Callable[[], list[str]]
 
+VERSION = Path("/proc/version").read_bytes() if os.path.exists("/proc/version") else b""
 CONTENT = bytes(range(256)) * 5000  # 1.28 MB
 
 
@@ -80,6 +81,7 @@ SOURCES: dict[str, tuple[Callable[[Path], Any], bytes, str]] = {
     "a file at its end": (lambda path: at(path, len(CONTENT)), b"", "sized"),
     "a file beyond its end": (lambda path: at(path, 1 << 30), b"", "sized"),
     "a file for reading and writing": (lambda path: open(path, "r+b"), CONTENT, "sized"),
+    "a file that says it is empty": (lambda path: open("/proc/version", "rb"), VERSION, "chunked"),
     "a temporary file": (lambda path: temporary(), CONTENT, "sized"),
     "octets in memory": (lambda path: io.BytesIO(CONTENT), CONTENT, "chunked"),
     "a pipe": (lambda path: piped(), b"through a pipe", "chunked"),
