@@ -433,10 +433,10 @@ class Connection:
         self._more = len(data) == BODY_READ
         return len(data) > 0
 
-    # Collecting a small body
+    # Collecting a body
 
     def _collect_body(self, turn: Turn) -> Verdict:
-        """Reads a small body before the application is called, so that no call waits for it."""
+        """Reads a body before the application is called, so that no call waits for it."""
         body = self.body
         assert body is not None
         if not body.is_collected:
@@ -466,6 +466,10 @@ class Connection:
             body = RequestBody(self, self.request.fields)
         environ = self._environ
         assert environ is not None
+        if body.spill is not None and self.request.fields.chunked:
+            # RFC 9112 section 7.1.3: decoded, it is a body of known length, and no transfer coding is left.
+            environ["CONTENT_LENGTH"] = str(body.spill.size)
+            environ.pop("HTTP_TRANSFER_ENCODING", None)
         self._input = environ["wsgi.input"] = Input(body.read)
         return RUN if self.body is None and not may_tunnel else STREAM
 

@@ -21,7 +21,7 @@ class Phase(enum.Enum):
     HANDSHAKE = enum.auto()
     IDLE = enum.auto()  # between requests, nothing of the next has come in
     HEAD = enum.auto()  # part of a head is in
-    BODY = enum.auto()  # collecting a small body
+    BODY = enum.auto()  # collecting the body, before the application is called
     RUNNING = enum.auto()  # the application has it (a known head in one read runs as IDLE)
     FLUSH = enum.auto()  # the response is made, and its tail waits for the client to read
     DRAIN = enum.auto()  # the response is out, the body is not yet read

@@ -1,14 +1,16 @@
 """One request's body on its way in: decoded, collected, read by the application, or passed over.
 
 A body that is small is collected before the application is called, so that no call waits for it; a
-larger one is read when the application asks, and then the call may wait; what the application has
-left is read and dropped, within a bound, for the sake of the connection's next request.
+larger one is read when the application asks, and then the call may wait, unless all bodies are to be
+collected; what the application has left is read and dropped, within a bound, for the sake of the
+connection's next request.
 
 The octets are the connection's: what follows the body in its buffer is the next request.
 """
 
 from __future__ import annotations
 
+import logging
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
@@ -17,9 +19,12 @@ from ..http11.body import Body, ChunkedBody, SizedBody
 from ..http11.head import Fields
 from ..http11.response import CONTINUE
 from ..seam import Turn
+from .spill import Spill
 
 if TYPE_CHECKING:
     from .connection import Connection
+
+logger = logging.getLogger("dualwsgi")
 
 BODY_READ: Final = 65536
 BODY_HELD: Final = 65536
@@ -36,10 +41,21 @@ class RequestBody:
     """The body of the present request.
 
     Its connection refers to it as `body` as long as octets of it may come.  `continue_owed`: the
-    client waits for 100 Continue; `error`: how it broke, after which nothing more is read of it.
+    client waits for 100 Continue; `error`: how it broke, after which nothing more is read of it;
+    `spill`: where all of it is collected, if that is wanted.
     """
 
-    __slots__ = ("_conn", "_content", "_decoder", "_drained", "_left", "_pace", "continue_owed", "error")
+    __slots__ = (
+        "_conn",
+        "_content",
+        "_decoder",
+        "_drained",
+        "_left",
+        "_pace",
+        "continue_owed",
+        "error",
+        "spill",
+    )
 
     def __init__(self, conn: Connection, fields: Fields) -> None:
         self._conn = conn
@@ -51,12 +67,16 @@ class RequestBody:
         self._pace = conn.site.body_pace
         self.continue_owed = fields.expect_continue
         self.error: BodyError | None = None
+        buffers = conn.site.config.request_buffering and not conn.request.may_tunnel
+        self.spill = Spill(BODY_HELD) if buffers else None
 
     # Before the application is called
 
     @property
     def is_collected(self) -> bool:
         """Whether it is read before the application is called, as far as can be told by the head."""
+        if self.spill is not None:
+            return True
         decoder = self._decoder
         return not self.continue_owed and not (
             isinstance(decoder, SizedBody) and decoder.remaining > BODY_HELD - len(self._content)
@@ -68,6 +88,8 @@ class RequestBody:
         Raises BlockingIOError, OSError as the stream does, BadRequest.
         """
         conn = self._conn
+        if self.continue_owed:
+            self._tell_to_go_on(turn)
         pieces = [self._content]
         have = len(self._content)
         reads = 0
@@ -75,8 +97,11 @@ class RequestBody:
             while True:
                 if conn.buffer:
                     piece = self._decode()
-                    pieces.append(piece)
-                    have += len(piece)
+                    if self.spill is not None:
+                        self._put_by(self.spill, piece)
+                    else:
+                        pieces.append(piece)
+                        have += len(piece)
                     if conn.body is None or have > BODY_HELD:
                         return True
                 if reads == READS_A_TURN:
@@ -88,6 +113,27 @@ class RequestBody:
         finally:
             self._content = b"".join(pieces)
 
+    def _tell_to_go_on(self, turn: Turn) -> None:
+        """Sends 100 Continue where nobody may wait.  Nothing else is on its way to the client, so there is
+        room for it."""
+        self.continue_owed = False
+        try:
+            sent = self._conn.stream.write(CONTINUE)
+        except BlockingIOError:
+            sent = 0
+        turn.counters.bytes_sent += sent
+        if sent < len(CONTINUE):
+            raise ConnectionResetError("the client takes nothing")
+
+    def _put_by(self, spill: Spill, piece: bytes) -> None:
+        try:
+            spill.write(piece)
+            if self._conn.body is None:
+                spill.rewind()
+        except OSError as error:
+            logger.error("no room for a request body of %d bytes so far: %s", spill.size, error.strerror)
+            raise BadRequest(503, "no room for the request body") from None
+
     # While it runs
 
     def read(self) -> bytes:
@@ -95,6 +141,8 @@ class RequestBody:
         if self._content:
             content, self._content = self._content, b""
             return content
+        if self.spill is not None:
+            return self.spill.read()
         if self.error is not None:
             raise self.error
         conn = self._conn

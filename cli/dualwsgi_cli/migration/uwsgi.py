@@ -102,8 +102,11 @@ RULES: Mapping[str, Rule] = {
     ),
     "buffer-size": becomes("limit_request_head", convert=_number),
     "limit-post": becomes("limit_request_body", convert=_number),
-    "post-buffering": none(
-        "small bodies are collected before the application is called, larger ones read as asked"
+    "post-buffering": Rule(
+        "request_buffering",
+        "bodies of up to 64 KB are collected anyway",
+        ("request_buffering",),
+        lambda value: {"request_buffering": _number(value) > 0},
     ),
     "max-requests": becomes("max_requests", convert=_number),
     "max-requests-delta": becomes("max_requests_jitter", convert=_number),

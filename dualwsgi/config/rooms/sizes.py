@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..kinds import GIB, Count, Size, knob
+from ..kinds import GIB, Count, Size, Switch, knob
 from .room import Room
 
 __all__ = ["Sizes"]
@@ -23,6 +23,12 @@ class Sizes(Room):
     limit_request_head: int = knob(65_536, Size("Largest request head in all; over it: 431.", 64, GIB))
     limit_request_body: int = knob(
         GIB, Size("Largest request body; over it: 413. 0: no limit.", 0, 1024 * GIB)
+    )
+    request_buffering: bool = knob(
+        False,
+        Switch(
+            "Call the application when the whole body is in; what is over 64 KB waits in a temporary file."
+        ),
     )
     limit_chunk_extension: int = knob(
         4_096, Size("Largest line before a chunk, with its extensions; over it: 400.", 16, GIB)
