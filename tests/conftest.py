@@ -7,9 +7,10 @@ import importlib.util
 import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from serving import Gate, Kit, Served
+from serving import App, Gate, Kit, Served
 
 HAS_GREEN = importlib.util.find_spec("dualwsgi.backends.green") is not None
 
@@ -54,6 +55,25 @@ def kit(backend: str, tmp_path: Path) -> Iterator[Kit]:
 def serve(kit: Kit) -> Callable[..., Served]:
     """serve(app, **settings): a running server."""
     return kit.serve
+
+
+@pytest.fixture
+def serve_in_turn(kit: Kit) -> Callable[..., Served]:
+    """serve_in_turn(app, **settings), for rows of a table: one server, and `app` is what it serves now."""
+    servers: dict[tuple[Any, ...], Served] = {}
+    now: list[App] = []
+
+    def app_of_the_row(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+        return now[0](environ, start_response)
+
+    def serve(app: App, **settings: Any) -> Served:
+        now[:] = [app]
+        key = tuple(sorted(settings.items()))
+        if key not in servers:
+            servers[key] = kit.serve(app_of_the_row, **settings)
+        return servers[key]
+
+    return serve
 
 
 @pytest.fixture(params=["tcp", "unix", "tls"])

@@ -106,6 +106,14 @@ class Deadline:
         if monotonic() >= self.at:
             raise RequestTimeout("the deadline of the request has passed")
 
+    def check_ended(self) -> None:
+        """Raises RequestTimeout if the sweep has ended the request, and taken its connection for that.
+
+        What the call then reads or writes breaks as if the client had gone.
+        """
+        if self.at != inf and not self._end:
+            raise RequestTimeout("the deadline of the request has passed")
+
     def drop(self) -> None:
         """The connection is closed."""
         self._conn = None

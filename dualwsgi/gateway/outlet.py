@@ -70,6 +70,7 @@ class Outlet:
                 self._wait()
                 continue
             except OSError as error:
+                self._deadline.check_ended()
                 raise ClientGone(str(error)) from None
             self.turn.counters.bytes_sent += sent
             if sent == len(rest):

@@ -137,7 +137,10 @@ class RequestBody:
     # While it runs
 
     def read(self) -> bytes:
-        """The next piece of the content, b"" at its end; may wait.  Raises BodyError, ClientGone."""
+        """The next piece of the content, b"" at its end; may wait.
+
+        Raises BodyError, ClientGone, RequestTimeout.
+        """
         if self._content:
             content, self._content = self._content, b""
             return content
@@ -177,8 +180,10 @@ class RequestBody:
                 self._left = max(0.0, self._left - (monotonic() - began))
                 continue
             except OSError as error:
+                conn.deadline.check_ended()
                 raise ClientGone(str(error)) from None
             if not more:
+                conn.deadline.check_ended()
                 raise BadRequest(400, "the request body was cut short")
             self._left = min(conn.site.config.body_timeout, self._left + len(conn.buffer) * self._pace)
             return

@@ -20,33 +20,35 @@ SHORT = 0.2
 LONG_BODY = request("POST", "/", "Content-Length: 100000")
 
 
-@pytest.mark.parametrize(
-    ("setting", "sent", "status"),
-    [
-        pytest.param("header_timeout", b"", None, id="nothing was sent"),
-        pytest.param("header_timeout", b"\r\n\r\n", None, id="empty lines"),
-        pytest.param("header_timeout", b"G", 408, id="one octet of a head"),
-        pytest.param("header_timeout", b"GET / HTTP/1.1\r\nHost: x\r\n", 408, id="half a head"),
-        pytest.param("body_timeout", request("POST", "/", "Content-Length: 5"), 408, id="no body"),
-        pytest.param(
-            "body_timeout", request("POST", "/", "Content-Length: 5") + b"abc", 408, id="half a body"
-        ),
-        pytest.param("body_timeout", request("POST", "/", CHUNKED) + b"5\r\nabc", 408, id="half a chunk"),
-        pytest.param("body_timeout", LONG_BODY + b"x" * 70_000, 408, id="half a large body"),
-    ],
-)
-def test_a_late_request_is_a_408_and_the_end(
-    serve: Serve, over: str, setting: str, sent: bytes, status: int | None
-) -> None:
+LATE = {
+    "header_timeout": {
+        "nothing was sent": (b"", None),
+        "empty lines": (b"\r\n\r\n", None),
+        "one octet of a head": (b"G", 408),
+        "half a head": (b"GET / HTTP/1.1\r\nHost: x\r\n", 408),
+    },
+    "body_timeout": {
+        "no body": (request("POST", "/", "Content-Length: 5"), 408),
+        "half a body": (request("POST", "/", "Content-Length: 5") + b"abc", 408),
+        "half a chunk": (request("POST", "/", CHUNKED) + b"5\r\nabc", 408),
+        "half a large body": (LONG_BODY + b"x" * 70_000, 408),
+    },
+}
+
+
+@pytest.mark.parametrize("setting", LATE)
+def test_a_late_request_is_a_408_and_the_end(serve: Serve, over: str, setting: str) -> None:
     served = serve(echo, over=over, linger_timeout=SHORT, **{setting: SHORT})
     began = monotonic()
-    client = served.client().send(sent)
-    if status is not None:
-        answer = client.response()
-        assert (answer.status, answer["Connection"]) == (status, "close")
-    assert client.ending() == "eof"
-    assert monotonic() - began >= SHORT * 0.9
-    eventually(lambda: served.counter("expired") == 1)
+    clients = {name: served.client().send(sent) for name, (sent, _) in LATE[setting].items()}
+    for name, (_, status) in LATE[setting].items():
+        client = clients[name]
+        if status is not None:
+            answer = client.response()
+            assert (answer.status, answer["Connection"]) == (status, "close"), name
+        assert client.ending() == "eof", name
+        assert monotonic() - began >= SHORT * 0.9, name
+    eventually(lambda: served.counter("expired") == len(clients))
 
 
 def test_a_request_that_is_late_behind_a_good_one_is_a_408(serve: Serve) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from serving import App, Served, answering, echo
+from table import table
 from wire import CLOSE, Client, ProtocolError, eventually, request
 
 from dualwsgi.gateway.site import Site
@@ -95,19 +97,21 @@ def asked_thrice(served: Served, octets: bytes, method: str) -> list[bytes]:
     return found
 
 
-@pytest.mark.parametrize("content", each(CONTENTS))
-@pytest.mark.parametrize("status", NO_BODY)
-@pytest.mark.parametrize("headers", [[], [("Content-Length", "7")]])
+@table(
+    ("content", "status", "headers"),
+    itertools.product(CONTENTS.values(), NO_BODY, ([], [("Content-Length", "7")])),
+    ids=map(str, itertools.product(CONTENTS, NO_BODY, ("without a length", "with one"))),
+)
 def test_204_and_304_have_no_body_and_the_connection_goes_on(
-    serve: Serve, over: str, content: Any, status: str, headers: list[tuple[str, str]]
+    serve_in_turn: Serve, over: str, content: Any, status: str, headers: list[tuple[str, str]]
 ) -> None:
-    client = serve(answering(content, status, headers), over=over).client()
+    client = serve_in_turn(answering(content, status, headers), over=over).client()
     for _ in range(3):
         answer = client.send(request()).response()
         assert answer.status == int(status[:3])
         assert "Transfer-Encoding" not in answer
         assert answer.get("Content-Length") == ("7" if headers and answer.status == 304 else None)
-    assert client.silent(0.01)
+    assert client.silent(0.001)
 
 
 @pytest.mark.parametrize("content", each(CONTENTS))
@@ -236,7 +240,7 @@ def test_write_is_held_to_the_declared_length(serve: Serve, said: Said, length: 
 # HTTP/1.0 and the end of a connection
 
 
-@pytest.mark.parametrize(
+@table(
     ("octets", "content", "expected"),
     [
         (request(), [b"x"], (None, "sized", True)),
@@ -260,10 +264,10 @@ def test_write_is_held_to_the_declared_length(serve: Serve, said: Said, length: 
     ],
 )
 def test_connections_are_kept_as_version_and_connection_field_say(
-    serve: Serve, over: str, octets: bytes, content: Any, expected: tuple[str | None, str, bool]
+    serve_in_turn: Serve, over: str, octets: bytes, content: Any, expected: tuple[str | None, str, bool]
 ) -> None:
     connection, framing, kept = expected
-    client = serve(answering(content), over=over).client()
+    client = serve_in_turn(answering(content), over=over).client()
     answer = client.send(octets).response()
     assert (answer.get("Connection"), answer.framing) == (connection, framing)
     assert answer.version == "HTTP/1.1", "a server says its own version (RFC 9110 section 2.5)"

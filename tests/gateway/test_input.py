@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from serving import Gate, Served, answering, echo
+from serving import Gate, Kit, Served, answering, echo
+from table import table
 from wire import CHUNKED, CLOSE, EXPECT, Client, chunked, request
 
 Serve = Callable[..., Served]
@@ -317,15 +318,15 @@ BROKEN = {
 }
 
 
-@pytest.mark.parametrize("encoded", [pytest.param(value, id=name) for name, value in BROKEN.items()])
-def test_a_broken_small_body_is_a_400_without_a_call(serve: Serve, encoded: bytes) -> None:
+@table("encoded", BROKEN.values(), ids=BROKEN)
+def test_a_broken_small_body_is_a_400_without_a_call(serve_in_turn: Serve, encoded: bytes) -> None:
     calls: list[int] = []
 
     def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
         calls.append(1)
         return echo(environ, start_response)
 
-    served = serve(app)
+    served = serve_in_turn(app)
     for send in (Client.send, Client.drip):
         client = served.client()
         try:
@@ -340,12 +341,13 @@ def test_a_broken_small_body_is_a_400_without_a_call(serve: Serve, encoded: byte
     assert calls == []
 
 
-@pytest.mark.parametrize("encoded", [pytest.param(value, id=name) for name, value in BROKEN.items()])
+@table("encoded", BROKEN.values(), ids=BROKEN)
 @pytest.mark.parametrize("catch", [False, True])
 def test_a_body_that_breaks_under_the_application_raises_there(
-    serve: Serve, gate: Gate, encoded: bytes, catch: bool
+    serve_in_turn: Serve, kit: Kit, encoded: bytes, catch: bool
 ) -> None:
     errors: list[BaseException] = []
+    gate = kit.gate()
 
     def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
         gate.wait()
@@ -360,7 +362,7 @@ def test_a_body_that_breaks_under_the_application_raises_there(
             environ["wsgi.input"].read()
         return answering([b"caught"], "422 Mine")(environ, start_response)
 
-    client = serve(app).client()
+    client = serve_in_turn(app).client()
     client.send(request("POST", "/", CHUNKED), b"12000\r\n" + b"x" * 0x12000 + b"\r\n")
     gate.expect()
     client.send(encoded)

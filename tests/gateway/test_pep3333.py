@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -9,6 +10,7 @@ from wsgiref.validate import validator
 
 import pytest
 from serving import Gate, Served, answering, echo
+from table import table
 from wire import CHUNKED, CLOSE, ProtocolError, chunked, eventually, request
 
 Serve = Callable[..., Served]
@@ -25,7 +27,7 @@ def generator() -> Iterator[bytes]:
     yield b"two"
 
 
-@pytest.mark.parametrize(
+@table(
     "octets",
     [
         request(),
@@ -38,7 +40,9 @@ def generator() -> Iterator[bytes]:
     ],
 )
 @pytest.mark.parametrize("content", [[], [b"whole"], [b"two ", b"pieces"], generator])
-def test_an_application_under_wsgirefs_validator_runs(serve: Serve, octets: bytes, content: Any) -> None:
+def test_an_application_under_wsgirefs_validator_runs(
+    serve_in_turn: Serve, octets: bytes, content: Any
+) -> None:
     def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
         while environ["wsgi.input"].read(3):
             pass
@@ -46,7 +50,7 @@ def test_an_application_under_wsgirefs_validator_runs(serve: Serve, octets: byte
         return answering(content)(environ, start_response)
 
     expected = b"" if octets.startswith(b"HEAD") else b"".join(content() if callable(content) else content)
-    served = serve(validator(app))
+    served = serve_in_turn(validator(app))
     method = octets.split(b" ")[0].decode()
     for _ in range(3):  # the third time the head comes from memory
         answer = served.ask(octets, method)
@@ -162,7 +166,7 @@ def test_an_application_may_go_on_after_its_head_was_refused(serve: Serve) -> No
     assert "Set-Cookie" not in answer
 
 
-@pytest.mark.parametrize(
+@table(
     ("status", "headers"),
     [
         ("200 OK\r\nX: y", []),
@@ -213,13 +217,13 @@ def test_an_application_may_go_on_after_its_head_was_refused(serve: Serve) -> No
     ],
 )
 def test_what_must_not_be_sent_is_a_500_and_nothing_is_injected(
-    serve: Serve, said: Said, status: Any, headers: Any
+    serve_in_turn: Serve, said: Said, status: Any, headers: Any
 ) -> None:
     def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
         start_response(status, headers)
         return [b"x"]
 
-    client = serve(app).client().send(request())
+    client = serve_in_turn(app).client().send(request())
     answer = client.response()
     assert answer.line == "HTTP/1.1 500 Internal Server Error"
     assert not {"x", "x y", "set-cookie"} & {name.lower() for name, _ in answer.fields}
@@ -385,11 +389,16 @@ class Recorded:
         self.closed += 1
 
 
-@pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
-@pytest.mark.parametrize("version", ["1.1", "1.0"])
-@pytest.mark.parametrize("status", ["200 OK", "204 No Content", "304 Not Modified", "404 Not Found"])
+@table(
+    ("method", "version", "status"),
+    itertools.product(
+        ("GET", "HEAD", "POST"),
+        ("1.1", "1.0"),
+        ("200 OK", "204 No Content", "304 Not Modified", "404 Not Found"),
+    ),
+)
 def test_close_is_called_once_whatever_the_response(
-    serve: Serve, method: str, version: str, status: str
+    serve_in_turn: Serve, method: str, version: str, status: str
 ) -> None:
     results: list[Recorded] = []
 
@@ -397,10 +406,7 @@ def test_close_is_called_once_whatever_the_response(
         results.append(Recorded([b"a", b"b"]))
         return results[-1]
 
-    served = serve(answering(content, status))
-    served.ask(request(method, version=version), method)
-    eventually(lambda: results[0].closed == 1)
-    served.stop()
+    serve_in_turn(answering(content, status)).ask(request(method, version=version), method)
     assert [result.closed for result in results] == [1]
 
 
@@ -469,7 +475,7 @@ def test_items_go_out_one_by_one_as_they_are_made(serve: Serve, kit: Any) -> Non
     assert client.exactly(15) == b"5\r\npiece\r\n0\r\n\r\n"
 
 
-@pytest.mark.parametrize(
+@table(
     ("content", "expected"),
     [
         ([b"hello"], (b"hello", "sized", [])),
@@ -497,10 +503,10 @@ def test_items_go_out_one_by_one_as_they_are_made(serve: Serve, kit: Any) -> Non
     ],
 )
 def test_the_framing_follows_from_what_is_known_of_the_length(
-    serve: Serve, over: str, content: Any, expected: tuple[bytes, str, list[int]]
+    serve_in_turn: Serve, over: str, content: Any, expected: tuple[bytes, str, list[int]]
 ) -> None:
     app = answering(content if callable(content) else lambda: content)
-    client = serve(app, over=over).client()
+    client = serve_in_turn(app, over=over).client()
     for _ in range(3):
         answer = client.send(request()).response()
         assert (answer.body, answer.framing, answer.chunks) == expected

@@ -176,6 +176,33 @@ def test_a_call_that_waits_for_its_client_ends_by_itself(serve: Serve, said: Sai
     assert served.counter("timeouts") == 1
 
 
+@pytest.mark.usefixtures("clear_or_tls")
+@pytest.mark.parametrize("goes_on", ["reading", "writing"])
+def test_a_call_that_goes_on_after_its_request_was_ended_sees_why(
+    serve: Serve, gate: Gate, said: Said, goes_on: str
+) -> None:
+    errors: list[BaseException] = []
+
+    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+        try:
+            write = start_response("200 OK", []) if goes_on == "writing" else None
+            if write is not None:
+                write(b"x")
+            gate.wait()
+            while True:
+                write(b"x" * 100_000) if write is not None else environ["wsgi.input"].read(1000)
+        except BaseException as error:
+            errors.append(error)
+            raise
+
+    client = serve(app, request_timeout=SHORT).client()
+    client.send(request("POST", "/", "Content-Length: 100000") + b"x" * 70_000)
+    client.until_end()
+    gate.open()
+    assert isinstance(eventually(lambda: errors)[0], RequestTimeout)
+    assert eventually(said)
+
+
 def test_the_application_sees_its_deadline_and_can_move_it(serve: Serve, gate: Gate, said: Said) -> None:
     left: list[float] = []
 

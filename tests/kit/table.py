@@ -1,7 +1,8 @@
 """A table of cases as one test: for rows by the dozen that take microseconds each.
 
 A test of its own costs some milliseconds however little it does, in each worker, since all of them
-collect it.  What needs a server, or time, stays with pytest.mark.parametrize.
+collect it.  Rows that need a server share one by the fixture `serve_in_turn`; what takes time stays
+with pytest.mark.parametrize.
 """
 
 from __future__ import annotations
