@@ -11,6 +11,7 @@ import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from queue import SimpleQueue
 from time import monotonic
 from typing import Any
 
@@ -93,6 +94,31 @@ class Served:
     def said(self, level: int = logging.WARNING) -> list[str]:
         """What the servers of this test logged at `level` and above since the last call."""
         return self._kit.log.take(level)
+
+    def age(self, seconds: float, *, idle: int) -> None:
+        """Makes each connection older, as if it had done nothing for so long, once so many are idle.
+
+        The calls that run must wait for something; so many seconds less are left to their requests.  So
+        deadlines can be long, and pass when the test says so, not when a machine is busy.
+        """
+
+        def make_older() -> None:  # by whoever polls, who has no other connection in hand then
+            view = self.server.look()
+            assert view is not None
+            ready = len(view.parked) == idle
+            conn: Any  # what a backend calls Parked is a Connection
+            if ready:
+                for conn in (*(call.conn for call in view.calls), *view.queued, *view.parked):
+                    conn.since -= seconds
+                    conn.deadline.at -= seconds
+            done.put(ready)
+
+        def is_done() -> bool:
+            self.server.backend.poke(make_older)
+            return done.get(timeout=PATIENCE)
+
+        done: SimpleQueue[bool] = SimpleQueue()
+        eventually(is_done)
 
     @property
     def queued(self) -> int:

@@ -21,6 +21,10 @@ Said = Callable[[], list[str]]
 SHORT = 0.1
 """Seconds."""
 
+LONG = 60.0
+DISTANT = {"request_timeout": LONG, "linger_timeout": SHORT}
+"""A deadline that comes only to requests that are made older, and is looked for often."""
+
 
 def stuck(gate: Gate) -> Any:
     def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
@@ -48,11 +52,13 @@ def check_504(client: Client) -> None:
 def test_a_call_that_outlives_its_deadline_is_answered_504_and_its_stack_is_logged(
     serve: Serve, kit: Kit, gate: Gate, said: Said, tmp_path: Path
 ) -> None:
-    served = serve(stuck(gate), request_timeout=SHORT, access_log=str(tmp_path / "log"))
-    began = monotonic()
+    served = serve(stuck(gate), **DISTANT, access_log=str(tmp_path / "log"))
     client = served.client().send(STUCK)
+    gate.expect()
+    served.age(LONG - 10, idle=0)
+    assert served.ask().status == 200
+    served.age(20, idle=0)
     check_504(client)
-    assert monotonic() - began >= SHORT
     assert served.ask().status == 200
     gate.open()
     assert served.counter("timeouts") == 1
@@ -63,7 +69,7 @@ def test_a_call_that_outlives_its_deadline_is_answered_504_and_its_stack_is_logg
     assert "gate.wait()" in line
     assert "in run\n" not in line, "the server's own frames are left out"
     lines = (tmp_path / "log").read_text().splitlines()
-    assert [line.split('" ')[1].split(" ")[0] for line in lines] == ["504", "200"]
+    assert [line.split('" ')[1].split(" ")[0] for line in lines] == ["200", "504", "200"]
 
 
 def test_a_call_within_its_deadline_is_not_touched(serve: Serve) -> None:
@@ -95,14 +101,16 @@ def test_without_the_setting_no_call_has_a_deadline(serve: Serve, gate: Gate) ->
 def test_a_connection_that_was_quick_before_is_ended_when_it_is_late(
     serve: Serve, gate: Gate, said: Said
 ) -> None:
-    served = serve(stuck(gate), request_timeout=SHORT)
+    served = serve(stuck(gate), **DISTANT, keep_alive=1000 * LONG)
     client = served.client()
     for _ in range(30):
         assert client.send(request()).response().status == 200
-    pause = threading.Event()
-    pause.wait(2 * SHORT)  # time between requests does not count
+    served.age(2 * LONG, idle=1)  # time between requests does not count
     assert client.send(request()).response().status == 200
-    check_504(client.send(STUCK))
+    client.send(STUCK)
+    gate.expect()
+    served.age(2 * LONG, idle=0)
+    check_504(client)
     gate.open()
     assert eventually(said)
 
@@ -327,12 +335,15 @@ def test_green_ends_the_call_where_it_waits(serve: Serve, kit: Kit, gate: Gate, 
 def test_threads_raise_in_the_call_if_asked_to(serve: Serve, kit: Kit, said: Said, swallow: bool) -> None:
     if kit.backend != "threads":
         pytest.skip("green always does, see above")
+    begun: list[int] = []
     ended: list[BaseException] = []
 
     def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
         pause = threading.Event()
         deadline = monotonic() + 10
         try:
+            if environ["PATH_INFO"] == "/stuck":
+                begun.append(1)
             while environ["PATH_INFO"] == "/stuck" and monotonic() < deadline:
                 pause.wait(0.001)
         except RequestTimeout as error:
@@ -341,8 +352,10 @@ def test_threads_raise_in_the_call_if_asked_to(serve: Serve, kit: Kit, said: Sai
                 raise
         return answering()(environ, start_response)
 
-    served = serve(app, request_timeout=SHORT, late_calls="interrupt", threads=2)
+    served = serve(app, **DISTANT, late_calls="interrupt", threads=2)
     clients = [served.client().send(STUCK) for _ in range(2)]
+    eventually(lambda: len(begun) == 2)
+    served.age(2 * LONG, idle=0)
     for client in clients:
         check_504(client)
     assert len(eventually(lambda: ended[1:] and ended)) == 2
@@ -390,15 +403,24 @@ def test_a_thread_that_stays_in_its_call_is_replaced_up_to_a_bound(
     if kit.backend != "threads":
         pytest.skip("a greenlet that waits can be ended; one that does not has the hub")
     monkeypatch.setattr("dualwsgi.backends.threads.lane.LOST_AFTER", SHORT)
-    settings = {"threads": 2, "max_lost_threads": 3, "request_timeout": SHORT, "queue_timeout": 30.0}
-    served = serve(stuck(gate), **settings)
+    served = serve(stuck(gate), **DISTANT, threads=2, max_lost_threads=3, queue_timeout=30.0)
+
+    def come_late(waiting: int) -> None:
+        client = served.client().send(STUCK)
+        eventually(lambda: gate.waiting == waiting)
+        served.age(2 * LONG, idle=0)
+        check_504(client)
+
     for lost in range(1, 4):
-        check_504(served.client().send(STUCK))
+        come_late(lost)
         eventually(lambda lost=lost: served.counter("lost") == lost)
         assert served.ask().status == 200
-    for _ in range(2):  # these two are not replaced any more
-        check_504(served.client().send(STUCK))
-    refused = served.ask()
+    for more in (4, 5):  # these two are not replaced any more
+        come_late(more)
+    queued = served.client().send(request())
+    served.expect_queued(1)
+    served.age(2 * LONG, idle=0)
+    refused = queued.response()
     assert (refused.status, refused["Retry-After"]) == (503, "1")
     assert served.counter("lost") == 3
     gate.open()
