@@ -66,6 +66,21 @@ octets that went out for it and are not in `bytes_sent` yet.  They stand in one 
 would be one more thing for the garbage collector to watch.  Nothing is computed of them before the fold."""
 
 
+PHASES: Final = ("head", "body", "queued", "application", "sending")
+"""What the time of a request is made of, in order: from its first octet until its head was whole, from
+then until a body that is collected was, from then until the application was called, in the application's
+call and in the iterator that it returned, and all that is none of these: the server's own work, and above
+all waiting for the client to read.  The last three make up its latency."""
+
+MEASURES: Final = (*PHASES, "first_byte", "cpu")
+"""And what is no part of it: until the first octets of the response could go out, since the request was
+whole, and the processor's time in the call."""
+
+CLOCKED: Final = 2 + len(MEASURES)
+"""Facts of a request that the phase clock has watched: its line, seconds of each of MEASURES, -1.0 where
+that is not known, and its latency as in FACTS.  One flat list, too."""
+
+
 class Past(NamedTuple):
     """A request that has ended, as it is remembered.  Times in monotonic seconds."""
 
@@ -75,6 +90,8 @@ class Past(NamedTuple):
     peer: str
     status: int
     size: int
+    phases: tuple[float, ...] | None = None
+    """Seconds of each of MEASURES, if the phase clock has watched it."""
 
 
 class Histogram:
@@ -165,14 +182,20 @@ def middle_of(bucket: int) -> float:
     return sum(bounds_of(bucket)) / 2 if bucket else 0.0
 
 
+SUMS: Final = ("clocked", "cpu_clocked", *MEASURES)
+"""What is known of the phases of many requests: how many they are, of how many processor time is known,
+and all their seconds together."""
+
+
 class RouteFigures:
     """The requests of one route."""
 
-    __slots__ = ("errors", "times")
+    __slots__ = ("errors", "phases", "times")
 
     def __init__(self) -> None:
         self.errors = 0  # answered 5xx
         self.times = Histogram()
+        self.phases = dict.fromkeys(SUMS, 0.0)  # of those that the phase clock has watched
 
     def add_group(self, status: int, bucket: int, count: int) -> None:
         """`count` requests were answered `status`, after times of one bucket."""
@@ -182,9 +205,22 @@ class RouteFigures:
         if status >= 500:
             self.errors += count
 
+    def add_phases(self, columns: list[list[float]]) -> None:
+        """`columns`: of some requests the seconds of each of MEASURES."""
+        phases = self.phases
+        phases["clocked"] += len(columns[0])
+        for name, seconds in zip(MEASURES, columns, strict=True):
+            phases[name] += sum(seconds)
+        cpu = columns[-1]
+        unknown = cpu.count(-1.0)
+        phases["cpu"] += unknown
+        phases["cpu_clocked"] += len(cpu) - unknown
+
     def add(self, other: RouteFigures) -> None:
         self.errors += other.errors
         self.times.add(other.times)
+        for name, value in other.phases.items():
+            self.phases[name] += value
 
 
 class Counters:
@@ -210,9 +246,12 @@ class Counters:
         "_bytes_folded",
         "_folding",
         "_last",
+        "_last_clocked",
         "classes",
+        "clocked",
         "done",
         "due",
+        "phases",
         "recent",
         "routes",
         "slowest",
@@ -233,6 +272,7 @@ class Counters:
         self.lost = 0  # threads that did not come back from a call after that, and were replaced
         self.waits = Histogram()  # of requests that had to queue for a call
         self.done: list[Any] = []  # FACTS of each; only the owner adds to it
+        self.clocked: list[Any] = []  # CLOCKED of each request that the phase clock has watched; as `done`
         self.due = 0.0  # when the owner should call look(), in monotonic seconds
 
         # Whoever holds the token folds.  It is no lock because patching can make locks wait in a hub,
@@ -241,7 +281,9 @@ class Counters:
         self._bytes_folded = 0
         self.classes = [0] * 6  # ended requests by the first digit of their status
         self.routes: dict[str, RouteFigures] = {}
+        self.phases = {name: Histogram() for name in MEASURES}
         self._last: list[Any] = []  # FACTS of the last RECENT requests
+        self._last_clocked: list[Any] = []  # CLOCKED of the last RECENT of those that were watched
         self.recent: list[Past] = []  # the last RECENT, in order; of a block that others were added to
         self.slowest: list[Past] = []  # of the last SLOW_LIFE seconds, in order
 
@@ -268,9 +310,11 @@ class Counters:
         self.due = now + FOLD_EVERY
         if len(self.done) >= FOLD_AT * FACTS and self._take():
             try:
-                # A list of its own for what comes: only the owner may do that, who adds nothing meanwhile.
+                # Lists of its own for what comes: only the owner may do that, who adds nothing meanwhile.
                 done, self.done = self.done, []
+                clocked, self.clocked = self.clocked, []
                 self._fold(done)
+                self._fold_clocked(clocked)
             finally:
                 self._folding.append(True)
 
@@ -278,7 +322,7 @@ class Counters:
         """Makes figures of what is noted, unless somebody else is at it."""
         if self._take():
             try:
-                self._fold(self._noted())
+                self._fold_noted()
             finally:
                 self._folding.append(True)
 
@@ -288,12 +332,12 @@ class Counters:
         except IndexError:
             return False
 
-    def _noted(self) -> list[Any]:
-        """Takes what is noted, whoever asks."""
-        noted = self.done
-        done = noted[:]
-        del noted[: len(done)]  # meanwhile the owner may have added to the end
-        return done
+    def _fold_noted(self) -> None:
+        """Folds, whoever asks."""
+        # In this order: what is clocked has been noted as done before, so the slowest are known by then.
+        clocked = _taken(self.clocked)
+        self._fold(_taken(self.done))
+        self._fold_clocked(clocked)
 
     def _fold(self, done: list[Any]) -> None:
         if not done:
@@ -336,6 +380,35 @@ class Counters:
             count = sum(one[3] for one in unnamed[at : at + step])
             self._route(line.route_name()).add_group(status, bucket, count)
 
+    def _fold_clocked(self, clocked: list[Any]) -> None:
+        if not clocked:
+            return
+        lines = clocked[0::CLOCKED]
+        columns = [clocked[at::CLOCKED] for at in range(1, CLOCKED - 1)]
+        for name, seconds in zip(MEASURES, columns, strict=True):
+            times = self.phases[name]
+            if not any(seconds):
+                times.counts[0] += len(seconds)  # most heads, and bodies, take no time
+            elif name != "cpu":
+                times.note_all(seconds)
+            elif known := [one for one in seconds if one >= 0.0]:
+                times.note_all(known)
+        if lines.count(lines[0]) == len(lines):
+            self._route(lines[0].route_name()).add_phases(columns)
+        else:
+            places: dict[Line, list[int]] = {}
+            for at, line in enumerate(lines):
+                places.setdefault(line, []).append(at)
+            for line, ats in places.items():
+                of_line = [[column[at] for at in ats] for column in columns]
+                self._route(line.route_name()).add_phases(of_line)
+        self._last_clocked = (self._last_clocked + clocked)[-RECENT * CLOCKED :]
+        lengths = clocked[CLOCKED - 1 :: CLOCKED]
+        for at, past in enumerate(self.slowest):
+            if past.phases is None and past.seconds in lengths:
+                begin = lengths.index(past.seconds) * CLOCKED
+                self.slowest[at] = _with_phases(past, _phases(clocked[begin : begin + CLOCKED]))
+
     def _route(self, name: str) -> RouteFigures:
         routes = self.routes
         figures = routes.get(name)
@@ -372,7 +445,7 @@ class Counters:
             taken = other._take()
         try:
             if taken:
-                other._fold(other._noted())
+                other._fold_noted()
             self._add(other)
         finally:
             if taken:
@@ -387,7 +460,10 @@ class Counters:
         for name, figures in other.routes.items():
             known = name in self.routes or len(self.routes) < ROUTES
             self.routes.setdefault(name if known else OTHER, RouteFigures()).add(figures)
-        recent = [_past(other._last, at) for at in range(len(other._last) // FACTS)]
+        for name, times in other.phases.items():
+            self.phases[name].add(times)
+        phases = _phases(other._last_clocked)
+        recent = [_with_phases(_past(other._last, at), phases) for at in range(len(other._last) // FACTS)]
         self.recent = sorted([*self.recent, *other.recent, *recent], key=_ended)[-RECENT:]
         oldest = monotonic() - SLOW_LIFE
         both = [past for past in (*self.slowest, *other.slowest) if past.ended >= oldest]
@@ -405,6 +481,24 @@ def _seconds(past: Past) -> float:
 def _past(facts: list[Any], number: int) -> Past:
     line, connection, status, size, began, ended, _ = facts[number * FACTS : (number + 1) * FACTS]
     return Past(ended, ended - began, line, connection.get("REMOTE_ADDR") or "", status, size)
+
+
+def _phases(clocked: list[Any]) -> dict[tuple[Line, float], tuple[float, ...]]:
+    """The seconds of each of MEASURES, by line and latency, which are those of FACTS to the last bit."""
+    each = (clocked[at : at + CLOCKED] for at in range(0, len(clocked), CLOCKED))
+    return {(line, seconds): tuple(phases) for line, *phases, seconds in each}
+
+
+def _with_phases(past: Past, phases: Mapping[tuple[Line, float], tuple[float, ...]]) -> Past:
+    found = phases.get((past.line, past.seconds)) if past.line is not None else None
+    return past if found is None else past._replace(phases=found)
+
+
+def _taken(noted: list[Any]) -> list[Any]:
+    """Takes all out of a list to whose end its owner may add meanwhile."""
+    taken = noted[:]
+    del noted[: len(taken)]
+    return taken
 
 
 def total(blocks: Iterable[Counters]) -> Counters:

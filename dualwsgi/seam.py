@@ -309,6 +309,10 @@ class Backend(Protocol):
         """From now on so many application calls at once, at least 1; by any thread."""
         ...
 
+    def gave_way(self) -> bool:
+        """In a call: whether others may have used its thread since it began."""
+        ...
+
     def look(self) -> View:
         """May be called by any thread at any time, and never waits: who reads does the work."""
         ...

@@ -10,7 +10,7 @@ import typer
 
 from dualwsgi.errors import DualwsgiError
 from dualwsgi_cli.helppage import Command, Group
-from dualwsgi_cli.top.text import plain, spell_bytes, spell_count, spell_seconds
+from dualwsgi_cli.top.text import plain, spell_bytes, spell_count, spell_seconds, tell_phases
 
 __all__ = ["Socket", "ctl"]
 
@@ -112,6 +112,8 @@ def snapshot(socket: Socket = None, as_json: AsJson = False) -> None:
     )
     shares = (f"p{share} {spell_seconds(percentile(latency, share))}" for share in (50, 95, 99))
     print(f"latency {', '.join(shares)}")
+    if phases := tell_phases(merged["phases"]):
+        print(f"time goes to {phases}")
     for worker in merged["workers"]:
         print(
             f"pid {worker['pid']}: {worker['busy']} of {worker['limit']} calls, {worker['queued']} queued, "
@@ -155,14 +157,18 @@ def set_(
     log_level: Annotated[
         str | None, typer.Option(metavar="LEVEL", help="debug, info, warning, error or critical.")
     ] = None,
+    phase_clock: Annotated[
+        str | None,
+        typer.Option(metavar="WHICH", help="Of which requests phases are measured: all, sampled or off."),
+    ] = None,
     socket: Socket = None,
     as_json: AsJson = False,
 ) -> None:
     """Change a setting of the running server."""
-    wanted = {"threads": threads, "log_level": log_level}
+    wanted = {"threads": threads, "log_level": log_level, "phase_clock": phase_clock}
     given = {name: value for name, value in wanted.items() if value is not None}
     if not given and workers is None:
-        _fail("nothing to set; give --threads, --workers or --log-level")
+        _fail("nothing to set; give --threads, --workers, --log-level or --phase-clock")
     answers = _ask(socket, "set", **given) if given else []
     if workers is not None:  # which one of a fleet tells the supervisor of all
         answers += _ask_one(socket, "set", workers=workers)

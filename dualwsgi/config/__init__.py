@@ -17,7 +17,7 @@ from .address import BindAddress, parse_bind
 from .environ import ENV_PREFIX, available_cores, read_environ
 from .kinds import DAY, Count, Knob, LogTarget, Seconds, Several, Switch
 from .rooms.listening import BackendName
-from .rooms.telling import AUTO, LogLevel
+from .rooms.telling import AUTO, ClockMode, LogLevel
 from .settings import Config, headings, knobs
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "ENV_PREFIX",
     "BackendName",
     "BindAddress",
+    "ClockMode",
     "Config",
     "Count",
     "Knob",

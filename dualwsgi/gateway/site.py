@@ -108,6 +108,7 @@ class Site:
             from .forwarding import Edge  # late: it takes a while, and most servers hear no proxy
 
             self.edge = Edge(config)
+        self.on_tick: Callable[[float], object] | None = None  # of whoever watches this site
         self.draining = False
         # Whether a plain request may get the response that was prepared for such requests.
         self.quick_answers = config.keep_alive > 0 and config.max_keepalive_requests == 0
@@ -117,6 +118,8 @@ class Site:
         self.date.refresh(now)
         self.heads.age(now)
         self.plans.age(now)
+        if self.on_tick is not None:
+            self.on_tick(now)
 
     def drain(self) -> None:
         """From now on every response says Connection: close."""

@@ -67,8 +67,8 @@ class RequestHooks:
     def __init__(self, begun: Callable[..., Any] | None, ended: Callable[..., Any] | None) -> None:
         self._begun = begun
         self._ended = ended
-        # By connection, which has one request at a time; its environ keeps it, so the id stays its own.
-        self._open: dict[int, dict[str, Any]] = {}
+        # By connection, which has one request at a time.
+        self._open: dict[Any, dict[str, Any]] = {}
 
     def wrap(self, app: Application) -> Application:
         """The same application, announced."""
@@ -77,8 +77,8 @@ class RequestHooks:
         def announced(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
             if ended is not None:
                 if len(under_way) >= MOST:
-                    under_way.pop(next(iter(under_way), 0), None)
-                under_way[id(environ["dualwsgi.send_interim"].__self__)] = environ
+                    under_way.pop(next(iter(under_way), None), None)
+                under_way[environ["dualwsgi.send_interim"].__self__] = environ
             if begun is not None:
                 try:
                     begun(environ)
@@ -98,7 +98,7 @@ class _Ends:
     """See dualwsgi.gateway.site.AccessLog."""
 
     def __init__(
-        self, ended: Callable[..., Any], under_way: dict[int, dict[str, Any]], log: AccessLog | None
+        self, ended: Callable[..., Any], under_way: dict[Any, dict[str, Any]], log: AccessLog | None
     ) -> None:
         self._ended = ended
         self._open = under_way
@@ -109,7 +109,7 @@ class _Ends:
         self, request: Request | None, peer: dict[str, Any], status: str, size: int, seconds: float
     ) -> None:
         interim = peer.get("dualwsgi.send_interim")
-        environ = self._open.pop(id(interim.__self__), None) if interim is not None else None
+        environ = self._open.pop(interim.__self__, None) if interim is not None else None
         if environ is not None:
             try:
                 self._ended(environ, status, seconds)

@@ -20,7 +20,7 @@ from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
-from ..config import AUTO, Config
+from ..config import AUTO, ClockMode, Config
 from ..counters import Counters
 from ..errors import ConfigError
 from ..gateway.connection import Connection
@@ -31,6 +31,7 @@ from .census import Census
 from .health import Health
 from .hooks import find_hook, request_hooks, start_worker, stop_worker
 from .listener import Listener, open_listener
+from .observe.clock import PhaseClock
 from .signals import SignalQueue
 from .systemd import Watchdog, notify
 
@@ -123,6 +124,7 @@ class Server:
         self._bound = listeners is not None
         self._share = share
         self._sites: list[Site] = []
+        self._clocks: list[PhaseClock] = []
         self.draining = False
         """It was told to stop: not ready for new clients, though it may still serve them."""
         self._backend: Backend | None = None
@@ -214,6 +216,7 @@ class Server:
         log = hooks.before(self._log) if hooks is not None else self._log
         sites = [Site(self._watched_app, config, log, checks) for _ in self._listeners]
         self._sites += sites
+        self._clocks += [PhaseClock(site, config.phase_clock, self.backend.gave_way) for site in sites]
         return [
             _SiteDoor(listener, site, self._certificates, self._census, self._share)
             for listener, site in zip(self._listeners, sites, strict=True)
@@ -299,6 +302,16 @@ class Server:
         """From now on so many application calls at once, at least 1."""
         if self._backend is not None:
             self._backend.set_limit(calls)
+
+    @property
+    def phase_clock(self) -> ClockMode:
+        """Of which requests it is measured where their time goes."""
+        return self._clocks[0].mode if self._clocks else self.config.phase_clock
+
+    def set_phase_clock(self, mode: ClockMode) -> None:
+        """From now on of these."""
+        for clock in self._clocks:
+            clock.set_mode(mode)
 
     def request_stop(self) -> None:
         """Makes serve_forever() stop the server as a signal would; returns at once."""

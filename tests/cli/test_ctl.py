@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,7 @@ def ctl(kit: Kit, gate: Gate, tmp_path: Path, invoke: Invoke) -> Callable[..., s
 def test_it_tells_in_words_and_in_json(ctl: Callable[..., str]) -> None:
     assert "1 requests (1 2xx)" in ctl("snapshot")
     assert "GET /wait_here" in ctl("snapshot")
+    assert re.search(r"time goes to .*application \d+%.* \(of 1 requests", ctl("snapshot"))
     snapshot = json.loads(ctl("snapshot", "--json"))
     assert snapshot["totals"]["requests"] == 1
     request_id = snapshot["in_flight"][0]["id"]
@@ -59,6 +61,9 @@ def test_it_tells_in_words_and_in_json(ctl: Callable[..., str]) -> None:
 def test_it_changes_settings_and_refuses_what_cannot_be(ctl: Callable[..., str]) -> None:
     assert "changed" in ctl("set", "--threads", "5")
     assert json.loads(ctl("snapshot", "--json"))["workers"][0]["limit"] == 5
+    assert "changed" in ctl("set", "--phase-clock", "all")
+    assert json.loads(ctl("snapshot", "--json"))["phase_clock"] == "all"
+    assert "give all, sampled" in ctl("set", "--phase-clock", "some", code=1)
     assert "out of range" in ctl("set", "--threads", "0", code=1)
     assert "give debug, info" in ctl("set", "--log-level", "loud", code=1)
     assert "nothing to set" in ctl("set", code=1)

@@ -72,6 +72,12 @@ def test_known_traffic_is_drawn_and_a_stuck_request_is_found_by_its_stack(served
         text = screen.shows("ROUTE", "GET /item/*")
         row = next(line for line in text.splitlines() if "GET /item/*" in line)
         assert row.split()[0] == "3"
+        screen.press("\r")
+        screen.shows("PHASE", "application", "first byte", "the mean of ", "m measure all")
+        screen.press("m")
+        screen.shows("phases are measured of all requests")
+        assert served.server.phase_clock == "all"
+        screen.press("\x1b")
         screen.press("q")
         assert screen.exit() == 0
         assert termios.tcgetattr(screen.fd) == before
@@ -93,7 +99,7 @@ def test_keys_filter_sort_pause_explain_and_change(served: Served) -> None:
         screen.press("o")
         screen.shows("by newest")
         screen.press("?")
-        screen.shows("the stack of the selected request")
+        screen.shows("its stack, where it is right now")
         screen.press("\x1b")
         screen.press("p")
         screen.shows("paused")

@@ -62,6 +62,12 @@ def test_who_was_turned_away_makes_it_unready_for_a_moment(
     assert running.response().status == 200
 
 
+def test_a_503_of_the_application_s_own_says_nothing_about_the_server(serve: Serve) -> None:
+    served = serve(answering(status="503 Service Unavailable"), **PATHS)
+    assert served.ask().status == 503
+    assert served.ask(request("GET", "/readyz")).status == 200
+
+
 def test_a_server_that_drains_is_not_ready_and_lives(serve: Serve) -> None:
     served = serve(answering(), **PATHS)
     client = served.client()

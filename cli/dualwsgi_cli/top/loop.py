@@ -174,18 +174,19 @@ class Dashboard:
         elif key in ("?", "h"):
             look.help = not look.help
         elif key in ("escape", "backspace"):
-            if not look.help and look.stack is None:
+            if not look.help and look.stack is None and look.detail is None:
                 look.filter = ""
-            look.help, look.stack = False, None
+            look.help, look.stack, look.detail = False, None, None
         elif key in steps and look.stack is not None:
             look.stack_top = max(0, look.stack_top + steps[key])
         elif key in steps:
             look.selected, look.anchor = max(0, look.selected + steps[key]), None
         elif key in "1234" or key == "tab":
             number = (VIEWS.index(look.view) + 1) % len(VIEWS) if key == "tab" else int(key) - 1
-            look.view, look.selected, look.anchor, look.stack = VIEWS[number], 0, None, None
+            look.view, look.selected, look.anchor = VIEWS[number], 0, None
+            look.stack = look.detail = None
         elif key == "l":
-            look.view, look.stack = "log", None
+            look.view, look.stack, look.detail = "log", None, None
         elif key == "o":
             look.sort[look.view] = (look.sort.get(look.view, 0) + 1) % len(SORTS[look.view])
         elif key == "/":
@@ -193,7 +194,9 @@ class Dashboard:
         elif key in ("p", "space"):
             look.paused = not look.paused
         elif key == "enter":
-            self._show_stack()
+            self._show_detail()
+        elif key in ("m", "M"):
+            self._measure()
         elif key in ("+", "-"):
             self._scale(1 if key == "+" else -1)
         elif key in ("w", "W"):
@@ -221,16 +224,26 @@ class Dashboard:
         supervisors = {worker["supervisor"] for worker in workers}
         return len(supervisors) == 1 and supervisors != {0}
 
-    def _show_stack(self) -> None:
+    def _show_detail(self) -> None:
         look = self.look
-        if self._figures is None or look.view != "requests":
+        found = rows(self._figures, look) if self._figures is not None else []
+        if not found or look.stack is not None or look.detail is not None:
             return
-        found = rows(self._figures, look)
-        if not found or (request := found[min(look.selected, len(found) - 1)].request) is None:
-            look.message = "only a request in flight has a stack"
+        row = found[min(look.selected, len(found) - 1)]
+        if row.request is not None:
+            look.stack = [stack for answer in self._tell("stacks", request=row.request) for stack in answer]
+            look.stack_top = 0
+        else:
+            look.detail = row.past or row.route
+
+    def _measure(self) -> None:
+        """All requests, or a sample again."""
+        if self._figures is None:
             return
-        look.stack = [stack for answer in self._tell("stacks", request=request) for stack in answer]
-        look.stack_top = 0
+        wanted = "sampled" if self._figures.snapshot.get("phase_clock") == "all" else "all"
+        if self._tell("set", phase_clock=wanted):
+            of = "all requests" if wanted == "all" else "a sample of the requests"
+            self.look.message = f"phases are measured of {of}"
 
     def _scale(self, step: int) -> None:
         if self._figures is None:

@@ -6,7 +6,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from dualwsgi.serve.observe.snapshot import merge, percentile
+from dualwsgi.serve.observe.snapshot import MEASURES, merge, percentile
 
 __all__ = ["Figures", "History", "RouteRow", "WorkerRow"]
 
@@ -28,6 +28,7 @@ class RouteRow:
     p95: float
     p99: float
     errors: int
+    phases: dict[str, float | None] | None = None  # mean seconds, and of how many; None if of none
 
 
 @dataclass
@@ -136,9 +137,19 @@ def _routes(now: Snapshot, before: Snapshot, seconds: float) -> list[RouteRow]:
                 p95=percentile(latency, 95),
                 p99=percentile(latency, 99),
                 errors=route["errors"],
+                phases=_mean(route.get("phases")),
             )
         )
     return rows
+
+
+def _mean(sums: dict[str, float] | None) -> dict[str, float | None] | None:
+    """What the requests of a route took on average, of those that were watched."""
+    if not sums or not sums["clocked"]:
+        return None
+    means: dict[str, float | None] = {name: sums[name] / sums["clocked"] for name in MEASURES}
+    means["cpu"] = sums["cpu"] / sums["cpu_clocked"] if sums["cpu_clocked"] else None
+    return means | {"clocked": sums["clocked"]}
 
 
 def _workers(now: Snapshot, before: Snapshot, seconds: float) -> list[WorkerRow]:

@@ -11,6 +11,7 @@ from typing import Any, Final
 from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
+from dualwsgi.serve.observe.snapshot import PHASES
 from dualwsgi_cli.top.model import Figures
 from dualwsgi_cli.top.text import plain, spell_bytes, spell_count, spell_seconds, spell_span
 
@@ -32,7 +33,9 @@ PLAIN_BARS: Final = ".:-=+*#@"
 HELP: Final = (
     ("1 2 3 4, Tab", "requests, routes, workers, log"),
     ("Up Down, j k", "select a line"),
-    ("Enter", "the stack of the selected request: where it is right now"),
+    ("Enter", "of a request in flight: its stack, where it is right now"),
+    ("", "of one that has ended, and of a route: where its time went"),
+    ("m", "measure the phases of all requests, or of a sample again"),
     ("Esc", "back"),
     ("o", "sort by the next column"),
     ("/", "filter lines by a text; Esc drops the filter"),
@@ -60,6 +63,7 @@ class Look:
     help: bool = False
     stack: list[dict[str, Any]] | None = None
     stack_top: int = 0
+    detail: str | dict[str, Any] | None = None  # a route by its name, or a request that has ended
     asked: str = ""  # "drain" or "reload", until y or n
     message: str = ""
     log: list[str] = field(default_factory=list)
@@ -75,6 +79,15 @@ class Look:
 class Row:
     text: Text
     request: str | None = None  # the id of a request in flight
+    past: dict[str, Any] | None = None  # a request that has ended
+    route: str | None = None
+
+    @property
+    def key(self) -> str | None:
+        """By which the row is known when it has moved in the list."""
+        if self.past is not None:
+            return f"{self.past['pid']} {self.past['ended']}"
+        return self.request or self.route
 
 
 def draw(figures: Figures | None, look: Look, width: int, height: int) -> list[Text]:
@@ -90,6 +103,8 @@ def draw(figures: Figures | None, look: Look, width: int, height: int) -> list[T
         body = [Text(f" {keys:14}{what}") for keys, what in HELP]
     elif look.stack is not None:
         body = _stack(look, room)
+    elif look.detail is not None:
+        body = _detail(figures, look, width)
     else:
         body = _table(figures, look, width, room)
     return _fit(_fit(head + body, width, height - len(foot)) + foot, width, height)
@@ -211,7 +226,7 @@ def _spark(name: str, values: list[float], seen: int, spell: Any, width: int, un
 
 def _table(figures: Figures, look: Look, width: int, room: int) -> list[Text]:
     found = rows(figures, look)
-    places = [row.request for row in found]
+    places = [row.key for row in found]
     if look.anchor is not None and look.anchor in places:
         look.selected = places.index(look.anchor)
     look.selected = max(0, min(look.selected, len(found) - 1))
@@ -272,7 +287,7 @@ def _requests(figures: Figures, look: Look) -> list[Row]:
     done = []
     for one in past:
         style = "red" if one["status"] >= 500 else "yellow" if one["status"] >= 400 else ""
-        done.append(Row(_request("done", one["seconds"], str(one["status"]), one, style)))
+        done.append(Row(_request("done", one["seconds"], str(one["status"]), one, style), past=one))
     if order == "newest":
         found.reverse()  # they come oldest first
     return found + done
@@ -297,7 +312,8 @@ def _routes(figures: Figures, look: Look) -> list[Row]:
                 f" {row.count:>9,}{spell_count(row.rate):>8}{spell_seconds(row.p50):>8}"
                 f"{spell_seconds(row.p95):>8}{spell_seconds(row.p99):>8}{row.errors:>6}  {plain(row.name)}",
                 "red" if row.errors else "",
-            )
+            ),
+            route=row.name,
         )
         for row in sorted(figures.routes, key=key, reverse=True)
     ]
@@ -344,6 +360,58 @@ def _stack(look: Look, room: int) -> list[Text]:
     return lines[look.stack_top : look.stack_top + room]
 
 
+def _detail(figures: Figures, look: Look, width: int) -> list[Text]:
+    """Where the time of a route's requests went, or of one that has ended."""
+    one, many = look.detail, ""
+    phases: dict[str, Any] | None
+    if isinstance(one, dict):
+        title, phases = f"{one['method']} {one['target']}", one.get("phases")
+        took, size = spell_seconds(one["seconds"]), spell_bytes(one["size"])
+        said = f"{one['status']} for {one['peer']} in {took}, {size} of content"
+    else:
+        row = next((row for row in figures.routes if row.name == one), None)
+        if row is None:
+            return [Text(" this route is no longer among those that are told", style="dim")]
+        title, phases = row.name, row.phases
+        tail = f"p50 {spell_seconds(row.p50)}, p95 {spell_seconds(row.p95)}, p99 {spell_seconds(row.p99)}"
+        said = f"{row.count:,} requests, {row.errors:,} of them 5xx, {tail}"
+        if phases is not None:
+            many = f" the mean of {phases['clocked']:,.0f} requests that were measured since the start"
+    lines = [Text(f" {plain(title)}", style="bold"), Text(f" {plain(said)}"), Text()]
+    if phases is None:
+        mode = figures.snapshot.get("phase_clock", "off")
+        return [*lines, Text(f" its phases were not measured (phase clock: {mode}); m measures all", "dim")]
+    return [*lines, *_shares(phases, width, "█" if look.unicode else "#"), Text(), Text(many, "dim")]
+
+
+def _shares(phases: dict[str, Any], width: int, bar: str) -> list[Text]:
+    heading = f" {'PHASE':12}{'TIME':>8}{'SHARE':>7}  "
+    room = max(10, width - cell_len(heading) - 2)
+    lines = [Text(set_cell_size(heading, width), style="dim underline")]
+    whole = sum(phases[name] for name in PHASES)
+    for name, what in _PHASES.items():
+        share = phases[name] / whole if whole else 0.0
+        drawn = Text(f" {name:12}{spell_seconds(phases[name]):>8}{100 * share:>6.0f}%  ")
+        lines.append(drawn.append(bar * round(share * room), "cyan"))
+        lines.append(Text(f"   {what}", style="dim"))
+    cpu = "-" if phases["cpu"] is None else spell_seconds(phases["cpu"])
+    for name, told, what in (
+        ("first byte", spell_seconds(phases["first_byte"]), "since the request was whole"),
+        ("CPU", cpu, "in the application"),
+    ):
+        lines.append(Text.assemble(f" {name:12}{told:>8}", (f"   {what}", "dim")))
+    return lines
+
+
+_PHASES: Final = {
+    "head": "until the head was whole, from its first byte",
+    "body": "until a small body was whole, which is waited for before the call",
+    "queued": "until the application was called",
+    "application": "in its call, and in the iterator that it returned",
+    "sending": "all the rest, above all waiting for the client to read",
+}
+
+
 def _foot(look: Look, width: int) -> Text:
     if look.asked:
         verb = "drain and stop the server" if look.asked == "drain" else "reload the application"
@@ -354,6 +422,8 @@ def _foot(look: Look, width: int) -> Text:
         keys = "type what lines must hold   Enter keep   Esc drop"
     elif look.help:
         keys = "Esc back"
+    elif look.detail is not None:
+        keys = "m measure all or a sample   Esc back   q quit"
     elif look.stack is not None:
         keys = "Up Down scroll   Esc back   q quit"
     else:
@@ -366,7 +436,7 @@ def _keys(look: Look, room: int) -> str:
     leave = "q stop and quit" if look.owned else "q quit"
     shown = "? help"
     for key in (
-        *("Tab view", "Enter stack", "o sort", "/ filter", "p pause", "d drain", "+ - calls"),
+        *("Tab view", "Enter detail", "o sort", "/ filter", "p pause", "d drain", "+ - calls"),
         *("r reload", "w W workers"),
     ):
         if len(f"{shown}  {key}  {leave}") > room:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["plain", "spell_bytes", "spell_count", "spell_seconds", "spell_span"]
+from typing import Any
+
+__all__ = ["plain", "spell_bytes", "spell_count", "spell_seconds", "spell_span", "tell_phases"]
 
 
 def plain(text: str) -> str:
@@ -50,3 +52,16 @@ def spell_bytes(count: float) -> str:
             value = count / size
             return f"{value:.{2 if value < 9.995 else 1 if value < 99.95 else 0}f} {unit}"
     return f"{count:.0f} B"
+
+
+def tell_phases(phases: dict[str, Any]) -> str:
+    """Where the time of requests goes, of a snapshot's histograms; "" if none was watched."""
+    from dualwsgi.serve.observe.snapshot import PHASES  # late: `dualwsgi --help` needs none of it
+
+    watched = phases["application"]["count"]
+    whole = sum(phases[name]["seconds"] for name in PHASES)
+    if not watched or not whole:
+        return ""
+    shares = {name: phases[name]["seconds"] / whole for name in PHASES}
+    told = (f"{name} {100 * share:.0f}%" for name, share in shares.items() if share >= 0.005)
+    return f"{', '.join(told)} (of {spell_count(watched)} requests that were watched)"

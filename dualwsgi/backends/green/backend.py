@@ -214,6 +214,9 @@ class GreenBackend:
         self._limit = calls
         self._hub.call_threadsafe(self._fill_places)
 
+    def gave_way(self) -> bool:
+        return greenlet.getcurrent() in self._running
+
     def look(self) -> View:
         while True:
             try:

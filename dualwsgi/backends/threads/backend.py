@@ -76,6 +76,9 @@ class ThreadsBackend:
         """How many calls each of `count` lanes may run."""
         return [max(1, self._threads // count + (n < self._threads % count)) for n in range(count)]
 
+    def gave_way(self) -> bool:
+        return False  # a thread is at one call until that returns
+
     def look(self) -> View:
         views = [lane.look() for lane in self._lanes]
         return View(

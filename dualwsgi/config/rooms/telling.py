@@ -8,9 +8,11 @@ from typing import Literal
 from ..kinds import Choice, FieldValue, LogTarget, Seconds, SocketPath, Switch, Text, UrlPath, knob
 from .room import Room
 
-__all__ = ["AUTO", "LogLevel", "Telling"]
+__all__ = ["AUTO", "ClockMode", "LogLevel", "Telling"]
 
 LogLevel = Literal["debug", "info", "warning", "error", "critical"]
+
+ClockMode = Literal["off", "sampled", "all"]
 
 AUTO = "auto"
 
@@ -48,6 +50,15 @@ class Telling(Room):
         ),
     )
     server_timing: bool = knob(False, Switch("Tell clients in Server-Timing how long a request took."))
+    phase_clock: ClockMode = knob(
+        "sampled",
+        Choice(
+            "Of which requests it is measured where their time goes (queue, application, CPU, sending): "
+            "all, sampled (some a second) or off.",
+            *("all", "sampled", "off"),
+            metavar="WHICH",
+        ),
+    )
     metrics_bind: str = knob(
         "",
         Text(

@@ -302,11 +302,7 @@ class FormattedLog(AccessLog):
         if call is not None and request is not None:
             ended.environ = call.environ
             ended.fields = call.fields
-            ended.queued = call.queued
-            ended.application = call.application
-            ended.first_byte = call.queued + call.first - call.began if call.first else -1.0
-            ended.cpu = call.cpu
-            ended.sending = max(0.0, seconds - call.queued - call.application)
+            ended.queued, ended.application, ended.sending, ended.first_byte, ended.cpu = call.told(seconds)
             ended.request_id = call.request_id
             ended.trace_id = call.trace_id
         try:
@@ -331,8 +327,9 @@ def open_log(config: Config, journal: Journal | None) -> AccessLog | None:
 
 def open_journal(config: Config) -> Journal | None:
     """A journal of the application's calls, if the settings ask for what it knows.  Raises ConfigError."""
-    watched = config.access_log is not None and Format(config.access_log_format).watches_calls
+    form = Format(config.access_log_format) if config.access_log is not None else None
+    watched = form is not None and form.watches_calls
     if not (watched or config.request_id or config.server_timing):
         return None
-    keeps = config.access_log is not None
-    return Journal(keeps=keeps, ids=config.request_id, timing=config.server_timing)
+    cpu = form is not None and form.asks_cpu
+    return Journal(keeps=form is not None, cpu=cpu, ids=config.request_id, timing=config.server_timing)

@@ -246,10 +246,11 @@ class Control:
 
     def _set(self, command: dict[str, Any]) -> Any:
         wanted = {name: value for name, value in command.items() if name not in ("do", "id")}
-        unknown = set(wanted) - {"log_level", "threads", "concurrency", "workers"}
+        unknown = set(wanted) - {"log_level", "phase_clock", "threads", "concurrency", "workers"}
         if unknown or not wanted:
             raise _Refused(
-                f"set {', '.join(sorted(unknown)) or 'nothing'}: give log_level, threads or workers"
+                f"set {', '.join(sorted(unknown)) or 'nothing'}: "
+                "give log_level, phase_clock, threads or workers"
             )
         by = self._steps_to(wanted["workers"]) if "workers" in wanted else 0
         settings = {name: value for name, value in wanted.items() if name != "workers"}
@@ -264,6 +265,8 @@ class Control:
                 logger.level = getattr(logging, value.upper())
                 for other in (logger, *list(logging.Logger.manager.loggerDict.values())):
                     getattr(other, "_cache", {}).clear()
+            elif name == "phase_clock":
+                self._server.set_phase_clock(value)
             else:
                 self._server.set_limit(value)
         self._step(by)

@@ -20,7 +20,7 @@ from .subject import Subject
 
 __all__ = ["leave_behind", "sweep", "take_fleet"]
 
-_PAST: Final = ("totals", "latency", "queue_wait", "routes")
+_PAST: Final = ("totals", "latency", "queue_wait", "phases", "routes")
 _SUFFIX: Final = ".past"
 
 

@@ -231,7 +231,9 @@ _NAME: Final = re.compile(r"%\((\{[^{}()]+\}[ioe]|\w+)\)|%%|(%)")
 
 
 class Format:
-    """A format, ready to write lines; `watches_calls` says whether it needs to know of each call.
+    """A format, ready to write lines.
+
+    `watches_calls` says whether it needs to know of each call, `asks_cpu` whether of its processor time.
 
     `reads` are the fields of requests that stand in it, in lower case.
 
@@ -264,6 +266,7 @@ class Format:
             _FIELDS.get(name, name[1:-2].lower()) for name in names if name in _FIELDS or name.endswith("}i")
         )
         self.watches_calls = any(name in _OF_CALL or name.endswith(("}e", "}o")) for name in names)
+        self.asks_cpu = "cpu" in names
         if not self.is_json:
             try:
                 self(Ended(None, {}, "200 OK", 0, 0.0, {}, []))

@@ -36,6 +36,8 @@ CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 BOUNDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 """Seconds; the buckets of the exported histograms."""
 
+NO_LABELS: Final[Mapping[str, str]] = {}
+
 MOST_CLIENTS: Final = 8
 PATIENCE: Final = 5.0
 HEAD_MAX: Final = 8192
@@ -81,6 +83,16 @@ def families(snapshot: Snapshot) -> Iterator[Family]:
         ("queue_seconds", "queue_wait", "Time that requests had to wait for a call, those that had to."),
     ):
         yield Family(f"dualwsgi_{name}", "histogram", what, list(_histogram(snapshot[key])))
+    yield Family(
+        "dualwsgi_phase_seconds",
+        "histogram",
+        "Where the time of requests goes, of those that the phase clock watches.",
+        [
+            sample
+            for name, times in snapshot["phases"].items()
+            for sample in _histogram(times, {"phase": name})
+        ],
+    )
     routes = snapshot["routes"].items()
     counts = [({"route": name}, route["latency"]["count"]) for name, route in routes]
     yield tell("route_requests", "counter", "Requests that have ended, by route.", counts)
@@ -104,13 +116,15 @@ def families(snapshot: Snapshot) -> Iterator[Family]:
         yield tell(f"worker_{name}", kind, what, each)
 
 
-def _histogram(data: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, str], float]]:
+def _histogram(
+    data: Mapping[str, Any], labels: Mapping[str, str] = NO_LABELS
+) -> Iterator[tuple[str, Mapping[str, str], float]]:
     times = Histogram({int(bucket): count for bucket, count in data["buckets"].items()})
     for bound in BOUNDS:
-        yield "_bucket", {"le": f"{bound:g}"}, times.up_to(bound)
-    yield "_bucket", {"le": "+Inf"}, data["count"]
-    yield "_sum", {}, data["seconds"]
-    yield "_count", {}, data["count"]
+        yield "_bucket", {"le": f"{bound:g}", **labels}, times.up_to(bound)
+    yield "_bucket", {"le": "+Inf", **labels}, data["count"]
+    yield "_sum", labels, data["seconds"]
+    yield "_count", labels, data["count"]
 
 
 def write_metrics(snapshot: Snapshot) -> str:

@@ -16,14 +16,14 @@ from time import monotonic, process_time, time
 from typing import TYPE_CHECKING, Any, Final
 
 from ..._version import __version__
-from ...counters import Counters, Histogram, RouteFigures
+from ...counters import MEASURES, PHASES, Counters, Histogram, Past, RouteFigures
 from ...gateway.phase import Phase
 
 if TYPE_CHECKING:
     from ...seam import Call, Parked
     from .subject import Subject
 
-__all__ = ["VERSION", "Snapshot", "add_past", "merge", "percentile", "take"]
+__all__ = ["MEASURES", "PHASES", "VERSION", "Snapshot", "add_past", "merge", "percentile", "take"]
 
 VERSION: Final = 1
 """Of the form of snapshots; it changes when a reader of an older one would go wrong."""
@@ -59,6 +59,8 @@ def take(server: Subject) -> Snapshot:
         },
         "latency": histogram(counters.times),
         "queue_wait": histogram(counters.waits),
+        "phase_clock": server.phase_clock,
+        "phases": {name: histogram(times) for name, times in counters.phases.items()},
         "routes": _routes(counters.routes),
     }
     past = {"recent": counters.recent, "slowest": counters.slowest}
@@ -73,6 +75,7 @@ def take(server: Subject) -> Snapshot:
                 "status": one.status,
                 "size": one.size,
                 "pid": pid,
+                "phases": _phases_of(one),
             }
             for one in requests
         ]
@@ -173,9 +176,20 @@ def histogram(times: Histogram) -> Snapshot:
 def _routes(routes: Mapping[str, RouteFigures]) -> dict[str, Snapshot]:
     most = sorted(routes.items(), key=lambda item: -item[1].times.count)
     return {
-        name: {"errors": figures.errors, "latency": histogram(figures.times)}
+        name: {
+            "errors": figures.errors,
+            "latency": histogram(figures.times),
+            "phases": {name: round(value, 9) for name, value in figures.phases.items()},
+        }
         for name, figures in most[:ROUTES_LISTED]
     }
+
+
+def _phases_of(past: Past) -> dict[str, float | None] | None:
+    if past.phases is None:
+        return None
+    found = zip(MEASURES, past.phases, strict=True)
+    return {name: seconds if seconds >= 0 else None for name, seconds in found}
 
 
 def resident() -> int:
@@ -208,6 +222,7 @@ def merge(snapshots: Sequence[Snapshot]) -> Snapshot:
         "totals": _sum([one["totals"] for one in snapshots]),
         "latency": _sum([one["latency"] for one in snapshots]),
         "queue_wait": _sum([one["queue_wait"] for one in snapshots]),
+        "phases": _sum([one["phases"] for one in snapshots]),
         "routes": _sum([one["routes"] for one in snapshots]),
         "connections": _sum([one["connections"] for one in snapshots]),
         "workers": [worker for one in snapshots for worker in one["workers"]],

@@ -12,6 +12,7 @@ https://github.com/statsd/statsd/blob/master/docs/metric_types.md
 
 from __future__ import annotations
 
+import logging
 from typing import Final
 
 from ...counters import Counters, middle_of
@@ -21,6 +22,8 @@ from .snapshot import CLASSES
 from .subject import Subject
 
 __all__ = ["Statsd", "spell_change"]
+
+logger = logging.getLogger("dualwsgi")
 
 PERIOD: Final = 1.0
 """Seconds between two reports."""
@@ -56,6 +59,7 @@ class Statsd:
         self._server = server
         self._prefix = prefix
         self._before = Counters()
+        self._failed = False
         self._sock, self._address = connect_datagram(
             where,
             setting="statsd_host",
@@ -78,11 +82,20 @@ class Statsd:
     def _report(self) -> None:
         try:
             while not self._closing.acquire(timeout=PERIOD):
-                self._send()
-            self._send()
+                self._try()
+            self._try()
         finally:
             self._sock.close()
             self._ended.release()
+
+    def _try(self) -> None:
+        """Sends; a fault in it is told once, and the next report may do better."""
+        try:
+            self._send()
+        except Exception:
+            if not self._failed:
+                self._failed = True
+                logger.error("figures could not be sent to StatsD; told once, and tried again", exc_info=True)
 
     def _send(self) -> None:
         now = self._server.counters

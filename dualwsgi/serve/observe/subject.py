@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from ...config import Config
+from ...config import ClockMode, Config
 from ...counters import Counters
 from ...seam import View
 
@@ -31,8 +31,13 @@ class Subject(Protocol):
     @property
     def last_refusal(self) -> float: ...
 
+    @property
+    def phase_clock(self) -> ClockMode: ...
+
     def look(self) -> View | None: ...
 
     def set_limit(self, calls: int) -> None: ...
+
+    def set_phase_clock(self, mode: ClockMode) -> None: ...
 
     def request_stop(self) -> None: ...

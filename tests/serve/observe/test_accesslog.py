@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import errno
 import logging
+import re
 import socket
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
 import pytest
 from serving import Kit, answering
-from wire import eventually, request
+from wire import Client, eventually, request
 
 from dualwsgi.serve.observe import accesslog
 from dualwsgi.serve.observe.accesslog import LINES_HELD, AccessLog
@@ -27,6 +30,30 @@ def test_a_line_is_in_the_file_a_moment_later_so_a_crash_loses_no_more(kit: Kit,
     served.ask(request(target="/one"))
     (line,) = eventually(lambda: lines(tmp_path / "log"))
     assert '"GET /one HTTP/1.1" 200' in line
+
+
+@pytest.mark.parametrize("backend", ["threads", pytest.param("green", marks=pytest.mark.soak)])
+def test_a_kill_loses_at_most_the_last_second_s_lines_and_tears_none(tmp_path: Path, backend: str) -> None:
+    path, options = tmp_path / "log", f"--backend {backend} --bind 127.0.0.1:0 --control-socket off"
+    command = f"{sys.executable} -m dualwsgi run dualwsgi.example {options} --access-logfile {path}"
+    with subprocess.Popen(command.split(), stderr=subprocess.PIPE, text=True, cwd=tmp_path) as process:
+        try:
+            assert process.stderr is not None
+            address = next(found[0] for line in process.stderr if (found := re.search(r"http://\S+", line)))
+            with Client(address) as client:
+                for _ in range(30):
+                    assert client.send(request(target="/early")).response().status == 404
+                eventually(lambda: len(lines(path)) == 30)
+                for _ in range(30):
+                    assert client.send(request(target="/late")).response().status == 404
+                process.kill()
+        finally:
+            process.kill()
+            process.communicate()
+    found = lines(path)
+    assert sum("/early" in line for line in found) == 30
+    assert path.read_text().endswith("\n")
+    assert all(re.fullmatch(r'127\.0\.0\.1 .* "GET /\w+ HTTP/1\.1" 404 \d+ "-" "-"', line) for line in found)
 
 
 @pytest.mark.parametrize("told", [True, False], ids=["told", "not told"])

@@ -18,7 +18,7 @@ from table import table
 from wire import PATIENCE, Client, eventually, request
 
 from dualwsgi.errors import ConfigError
-from dualwsgi.serve.observe import accesslog
+from dualwsgi.serve.observe import accesslog, journal
 from dualwsgi.serve.observe.accesslog import AccessLog
 from dualwsgi.serve.observe.client import attach
 from dualwsgi.serve.observe.journal import request_id, traceparent
@@ -222,6 +222,26 @@ def test_ids_are_taken_or_made_and_told_to_all(logged: Logged) -> None:
     assert seen[1][3] == made
     assert request_id.get() == ""
     assert logged.lines() == [f"from-outside {trace}", f"{made} {seen[1][2].split('-')[1]}"]
+
+
+@pytest.mark.parametrize(
+    ("parent", "taken"),
+    [
+        (f"00-{'1' * 32}-{'2' * 16}-01", True),
+        (f"00-{'1' * 32}-{'2' * 16}-01-what-comes-after-is-of-a-later-version", False),
+        (f"00-{'1' * 32}-{'2' * 16}-01-", False),
+        (f"cc-{'1' * 32}-{'2' * 16}-01-what-comes-after-is-of-a-later-version", True),
+        (f"cc-{'1' * 32}-{'2' * 16}-01.not", False),
+        (f"ff-{'1' * 32}-{'2' * 16}-01", False),
+        (f"00-{'0' * 32}-{'2' * 16}-01", False),
+        (f"00-{'1' * 32}-{'0' * 16}-01", False),
+        (f"00-{'A' * 32}-{'2' * 16}-01", False),
+    ],
+)
+def test_a_trace_context_is_taken_as_the_w3c_says(parent: str, taken: bool) -> None:
+    found = journal._TRACEPARENT.fullmatch(parent)
+    assert (found is not None) is taken
+    assert found is None or found[1] == "1" * 32
 
 
 def test_an_iterator_works_within_its_request_and_its_time_counts(logged: Logged) -> None:

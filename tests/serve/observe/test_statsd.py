@@ -13,6 +13,7 @@ from wire import PATIENCE, eventually, request
 
 from dualwsgi.counters import Counters
 from dualwsgi.errors import ConfigError
+from dualwsgi.serve.observe import statsd
 from dualwsgi.serve.observe.statsd import DATAGRAM, spell_change
 
 
@@ -82,6 +83,26 @@ def test_nobody_who_listens_hurts_nobody(kit: Kit) -> None:
     assert served.ask().status == 200
     eventually(lambda: served.server.counters.requests == 1)
     served.stop()
+
+
+def test_a_report_that_fails_is_told_once_and_the_next_goes_out(
+    kit: Kit, daemon: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(statsd, "PERIOD", 0.01)
+    failures = []
+
+    def spell(*_: object) -> list[str]:
+        failures.append(1)
+        if len(failures) <= 3:
+            raise ValueError("on purpose")
+        return ["it.goes.on:1|c"]
+
+    monkeypatch.setattr(statsd, "spell_change", spell)
+    served = kit.serve(answering(), statsd_host=address(daemon))
+    assert b"it.goes.on:1|c" in daemon.recv(65536)
+    served.stop()
+    (line,) = served.said()
+    assert "StatsD" in line
 
 
 def test_only_what_has_changed_is_told() -> None:

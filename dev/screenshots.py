@@ -1,4 +1,4 @@
-"""Draws the pictures of docs/observability.md: `python docs/screenshots.py`, in a checkout.
+"""Draws the pictures of docs/observability.md: `python dev/screenshots.py`, in a checkout.
 
 It serves the bundled example, sends it some traffic, and exports what the dashboard draws.
 """
@@ -20,7 +20,7 @@ from dualwsgi_cli.top.model import History
 from dualwsgi_cli.top.screen import Look, draw
 
 WIDTH, HEIGHT = 100, 28
-PLACE = Path(__file__).parent / "images"
+PLACE = Path(__file__).parent.parent / "docs/images"
 
 
 def main() -> None:
@@ -45,8 +45,12 @@ def main() -> None:
             thread.start()
         time.sleep(1.2)
         history.add([take(server)])
-        for view in ("requests", "routes"):
-            _export(history, Look(view=view), view)
+        for name, look in (
+            ("requests", Look()),
+            ("routes", Look(view="routes")),
+            ("phases", Look(view="routes", detail="GET /sleep")),
+        ):
+            _export(history, look, name)
         for thread in slow:
             thread.join()
 

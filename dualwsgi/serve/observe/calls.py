@@ -1,0 +1,98 @@
+"""A call of the application, watched from outside: what it took, and the iterator in which it goes on.
+
+The journal watches every call, the phase clock some or all: what a call is, is said here once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from time import monotonic
+from typing import Any, Final
+
+from ...gateway.connection import Connection
+from ...gateway.input import FileWrapper
+
+__all__ = ["Call", "connection_of", "watch_result"]
+
+_WHOLE: Final = frozenset({list, tuple, FileWrapper})
+"""What is sent by shorter ways, and does no work while it is."""
+
+
+class Call:
+    """What was noted of one call, in seconds.  `clock` tells the processor's time, None if nobody asks."""
+
+    __slots__ = ("application", "came", "clock", "cpu", "first", "queued")
+
+    def __init__(self, came: float, began: float, clock: Callable[[], float] | None) -> None:
+        self.came = came  # when the request was whole, in monotonic seconds
+        self.queued = max(0.0, began - came)
+        self.clock = clock
+        self.application = -1.0  # while it has not returned
+        self.cpu = 0.0 if clock is not None else -1.0
+        self.first = -1.0  # when, after it had come, the first octets of the response could go out
+
+    def told(self, seconds: float) -> tuple[float, float, float, float, float]:
+        """Queued, application, sending, first octets and processor time, at the end after so many seconds."""
+        queued = self.queued
+        # A call that its deadline cut off, or that has raised, has not returned.
+        application = self.application if self.application >= 0 else max(0.0, seconds - queued)
+        first = self.first if self.first >= 0 else queued + application
+        return queued, application, max(0.0, seconds - queued - application), first, self.cpu
+
+    def enter(self) -> None:
+        """The application is about to work on it, in its call or in its iterator."""
+
+    def leave(self) -> None:
+        """It has done so for now."""
+
+
+def connection_of(said: Any) -> Connection | None:
+    """The connection that has said this to environ, if it is not closed."""
+    interim = said.get("dualwsgi.send_interim")
+    return interim.__self__ if interim is not None else None
+
+
+def watch_result(result: Iterable[bytes], call: Call, ended: float) -> Iterable[bytes]:
+    """What an application has returned at `ended`, watched if it is to be iterated over."""
+    if type(result) not in _WHOLE and (isinstance(result, Iterator) or not hasattr(result, "__len__")):
+        return _Watched(result, call)
+    call.first = ended - call.came
+    return result
+
+
+class _Watched:
+    """What an application returned to be iterated over: its code runs there, too, as part of the call."""
+
+    __slots__ = ("_call", "_next", "_result")
+
+    def __init__(self, result: Iterable[bytes], call: Call) -> None:
+        self._result = result
+        self._call = call
+
+    def __iter__(self) -> _Watched:
+        self._next = self._within(self._result.__iter__).__next__
+        return self
+
+    def __next__(self) -> bytes:
+        piece: bytes = self._within(self._next)
+        call = self._call
+        if piece and call.first < 0:
+            call.first = monotonic() - call.came
+        return piece
+
+    def close(self) -> None:
+        close = getattr(self._result, "close", None)
+        if close is not None:
+            self._within(close)
+
+    def _within(self, act: Callable[[], Any]) -> Any:
+        call, clock = self._call, self._call.clock
+        began, cpu = monotonic(), clock() if clock is not None else 0.0
+        call.enter()
+        try:
+            return act()
+        finally:
+            call.leave()
+            if clock is not None:
+                call.cpu += clock() - cpu
+            call.application += monotonic() - began
