@@ -87,7 +87,7 @@ def uwsgi() -> str:
 def metrics() -> str:
     import dualwsgi
     from dualwsgi.example import app
-    from dualwsgi.serve.observe.metrics import write_metrics
+    from dualwsgi.serve.observe.families import write_metrics
     from dualwsgi.serve.observe.snapshot import take
 
     text = write_metrics(take(dualwsgi.Server(app, bind=("127.0.0.1:0",))))

@@ -32,15 +32,12 @@ from .health import Health
 from .hooks import find_hook, request_hooks, start_worker, stop_worker
 from .listener import Listener, open_listener
 from .observe.clock import PhaseClock
+from .observe.watchers import Watchers
 from .signals import SignalQueue
 from .systemd import Watchdog, notify
 
 if TYPE_CHECKING:
     from .certificates import Certificates
-    from .observe.accesslog import AccessLog
-    from .observe.control import Control
-    from .observe.metrics import MetricsServer
-    from .observe.statsd import Statsd
 
 logger = logging.getLogger("dualwsgi")
 
@@ -129,10 +126,7 @@ class Server:
         """It was told to stop: not ready for new clients, though it may still serve them."""
         self._backend: Backend | None = None
         self._certificates: Certificates | None = None
-        self._log: AccessLog | None = None
-        self._control: Control | None = None
-        self._metrics: MetricsServer | None = None
-        self._statsd: Statsd | None = None
+        self._watchers = Watchers(self)
         self.supervisor = 0
         """The process that has this one as its worker; 0 for none."""
         self.started = 0.0
@@ -170,18 +164,14 @@ class Server:
                     self._listeners.append(open_listener(address, self.config))
                 for listener in self._listeners:
                     listener.secure = self.config.speaks_tls
-                self._open_log()
+                if self._request_hooks is not None:
+                    self._watched_app = self._request_hooks.wrap(self.app)
+                self._watched_app = self._watchers.watch(self._watched_app)
                 self._backend = _make_backend(self.config)
-                if self.config.metrics_bind:
-                    from .observe.metrics import MetricsServer
-
-                    self._metrics = MetricsServer(self, self.config.metrics_bind)
-                if self.config.statsd_host:
-                    from .observe.statsd import Statsd
-
-                    self._statsd = Statsd(self, self.config.statsd_host, self.config.statsd_prefix)
+                self._watchers.open_figures()
+                # In a program that is more than this server others may watch only if it says so.
                 if here or self.config.control_socket != AUTO:
-                    self._open_control()
+                    self._watchers.open_control()
                 if self._started_hook is not None:
                     start_worker(self._started_hook, self)
                     if self._stopped:
@@ -213,7 +203,7 @@ class Server:
         paths = {config.livez_path: health.live, config.readyz_path: health.ready}
         checks = {path: check for path, check in paths.items() if path}
         hooks = self._request_hooks
-        log = hooks.before(self._log) if hooks is not None else self._log
+        log = hooks.before(self._watchers.log) if hooks is not None else self._watchers.log
         sites = [Site(self._watched_app, config, log, checks) for _ in self._listeners]
         self._sites += sites
         self._clocks += [PhaseClock(site, config.phase_clock, self.backend.gave_way) for site in sites]
@@ -247,51 +237,23 @@ class Server:
 
     def reopen_logs(self) -> None:
         """Opens the access log's file anew before anything more is written; from any thread."""
-        if self._log is not None:
-            self._log.reopen()
+        log = self._watchers.log
+        if log is not None:
+            log.reopen()
 
     # Being watched, from any thread
-
-    def _open_log(self) -> None:
-        config = self.config
-        if self._request_hooks is not None:
-            self._watched_app = self._request_hooks.wrap(self.app)
-        if config.opentelemetry:
-            from .observe.tracing import traced
-
-            self._watched_app = traced(self._watched_app)
-        if config.access_log is None and not config.request_id and not config.server_timing:
-            return
-        from .observe.accesslog import open_journal, open_log  # late: not needed to serve
-
-        journal = open_journal(config)
-        self._log = open_log(config, journal)
-        if journal is not None:
-            self._watched_app = journal.wrap(self._watched_app)
-
-    def _open_control(self) -> None:
-        """Lets others watch, if they may: in a program that is more than this server, only if it says so."""
-        where = self.config.control_socket
-        if not where or self._control is not None:
-            return
-        from .observe.control import Control  # late: not needed to serve
-
-        try:
-            self._control = Control(self, where)
-        except ConfigError as error:
-            if where != AUTO:
-                raise
-            logger.warning("nobody can watch this server: %s", error)
 
     @property
     def control_socket(self) -> str | None:
         """The path of the control socket, if there is one."""
-        return str(self._control.path) if self._control is not None else None
+        control = self._watchers.control
+        return str(control.path) if control is not None else None
 
     @property
     def metrics_url(self) -> str | None:
         """Where metrics and health are, if they are anywhere: "http://127.0.0.1:9000"."""
-        return self._metrics.url if self._metrics is not None else None
+        metrics = self._watchers.metrics
+        return metrics.url if metrics is not None else None
 
     def look(self) -> View | None:
         """What is in hand at this moment; None before the start."""
@@ -397,20 +359,9 @@ class Server:
         return False
 
     def _release(self) -> None:
-        if self._statsd is not None:
-            self._statsd.close()
-            self._statsd = None
-        if self._metrics is not None:
-            self._metrics.close()
-            self._metrics = None
-        if self._control is not None:
-            self._control.close()
-            self._control = None
+        self._watchers.close()
         for listener in self._listeners:
             listener.close()
-        if self._log is not None:
-            self._log.close()
-            self._log = None
 
     # Serving until told to stop
 
@@ -424,7 +375,7 @@ class Server:
         if self._backend is None:
             self._start(here=True)
         elif not self._stop_wanted:
-            self._open_control()  # now it is known that the process is the server's
+            self._watchers.open_control()  # now it is known that the process is the server's
         in_main = threading.current_thread() is threading.main_thread()
         self._bell = SignalQueue(SIGNALS if in_main else ())
         try:

@@ -17,8 +17,8 @@ from prometheus_client import REGISTRY, CollectorRegistry, Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from .families import families
 from .fleet import take_fleet
-from .metrics import families
 from .subject import Subject
 
 __all__ = ["Collector"]

@@ -33,8 +33,8 @@ def test_the_library_and_the_server_alone_write_the_same(served: Served) -> None
     served.ask(request(target='/a"1\\'))
     eventually(lambda: served.server.counters.requests)
     text = get(served).body.decode()
-    assert served.server._metrics is not None
-    served.server._metrics._collector = None
+    assert served.server._watchers.metrics is not None
+    served.server._watchers.metrics._collector = None
     alone = get(served).body.decode()
 
     def parsed(text: str) -> dict[Any, float]:

@@ -265,8 +265,8 @@ def test_a_viewer_that_reads_nothing_is_let_go_and_slows_nobody(
         client = served.client()
         for _ in range(50):
             assert client.send(request()).response().status == 200
-        assert served.server._control is not None
-        eventually(lambda: not served.server._control._clients)  # type: ignore[union-attr]
+        assert served.server._watchers.control is not None
+        eventually(lambda: not served.server._watchers.control._clients)  # type: ignore[union-attr]
     with attach(socket_of(served)) as attached:
         counted(served, 50)
         assert attached.ask("snapshot")["totals"]["requests"] == 50
@@ -279,7 +279,7 @@ def test_there_is_a_bound_of_viewers(served: Served) -> None:
     for one in here:
         assert one.ask("snapshot")
         one.close()
-    assert eventually(lambda: not served.server._control._clients)  # type: ignore[union-attr]
+    assert eventually(lambda: not served.server._watchers.control._clients)  # type: ignore[union-attr]
     attach(socket_of(served)).close()
 
 

@@ -336,7 +336,7 @@ def test_every_request_is_logged_once_and_none_is_kept(logged: Logged) -> None:
     served = logged.serve(app, access_log_format="json: target, status, u")
     for number in range(30):
         served.ask(request(target=f"/{number}"))
-    journal = served.server._log._journal  # type: ignore[union-attr]
+    journal = served.server._watchers.log._journal  # type: ignore[union-attr]
     assert eventually(lambda: not journal._calls)
     logged._kit.log.take()
     found = [(one["target"], one["status"]) for one in map(json.loads, logged.lines())]

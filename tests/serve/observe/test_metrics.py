@@ -13,7 +13,7 @@ from serving import Kit, Served, answering
 from wire import Client, Response, eventually, request
 
 import dualwsgi
-from dualwsgi.serve.observe.metrics import BOUNDS
+from dualwsgi.serve.observe.families import BOUNDS
 
 
 @pytest.fixture
