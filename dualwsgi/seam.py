@@ -75,8 +75,10 @@ class Stream(Protocol):
         ...
 
     @property
-    def peer_environ(self) -> dict[str, str]:
-        """REMOTE_*, SERVER_* and what else the connection, not the request, says to environ."""
+    def peer_environ(self) -> dict[str, Any]:
+        """REMOTE_*, SERVER_* and what else the connection, not the request, says to environ.
+
+        The driver's to add to."""
         ...
 
     def writev(self, buffers: Sequence[bytes | memoryview]) -> int: ...
@@ -158,6 +160,11 @@ class Parked(Protocol):
         ...
 
     @property
+    def awaits_octets(self) -> bool:
+        """Whether it waits to read and for nothing else."""
+        ...
+
+    @property
     def request(self) -> _Request: ...
 
     def advance(self, turn: Turn) -> Verdict: ...
@@ -227,8 +234,8 @@ class Door(Protocol):
     flush: Callable[[], object] | None
     """Writes what is held back: to be called after tick(), where it may wait for a disk.  None for no log."""
 
-    def peer_environ(self, sock: _socket.socket, address: Any) -> dict[str, str]:
-        """What the connection, not the request, says to environ."""
+    def peer_environ(self, fd: int, address: Any) -> dict[str, Any]:
+        """What the connection, not the request, says to environ; the caller's to keep."""
         ...
 
     def welcome(self, stream: Stream, turn: Turn) -> Parked:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import _socket
 import errno
 import logging
 from collections.abc import Callable, Iterator
+from posix import close
 from typing import Any, Final
 
 from ..seam import Door, Parked, Stream, Turn
@@ -32,7 +32,7 @@ class Acceptor:
 
     __slots__ = ("_complained", "_make_stream", "door", "fd", "resting_until")
 
-    def __init__(self, door: Door, make_stream: Callable[[_socket.socket, dict[str, str]], Stream]) -> None:
+    def __init__(self, door: Door, make_stream: Callable[[int, dict[str, Any]], Stream]) -> None:
         self.door = door
         self.fd = door.sock.fileno()
         self.resting_until = 0.0
@@ -63,12 +63,13 @@ class Acceptor:
                     return
                 continue  # this client was gone before it was accepted
             turn.counters.connections += 1
-            sock = _socket.socket(listener.family, listener.type, listener.proto, number)
             try:
-                conn = door.welcome(self._make_stream(sock, door.peer_environ(sock, address)), turn)
-            except OSError:
-                sock.close()  # gone again
-                continue
+                conn = door.welcome(self._make_stream(number, door.peer_environ(number, address)), turn)
+            except BaseException as error:
+                close(number)
+                if isinstance(error, OSError):
+                    continue  # gone again
+                raise
             yield conn
 
     def _rest(self, error: OSError, turn: Turn) -> None:

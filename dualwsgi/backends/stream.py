@@ -1,7 +1,8 @@
 """A connection's octets on a socket that never blocks: what both backends share of a Stream.
 
-It works on the C socket and on `posix`, below the modules that a green backend patches.  A backend
-adds the two waits, and nothing else.
+It works on the descriptor by `posix`, below the modules that a green backend patches; a C socket is
+made of it where only that will do, which most connections never need.  A backend adds the two waits,
+and nothing else.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ import struct
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
-from posix import read, sendfile, write, writev
+from posix import close, read, sendfile, set_blocking, write, writev
+from typing import Any
 
 from ..seam import Verdict
 from .ends import Ends
@@ -21,25 +23,37 @@ from .ends import Ends
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
+class Borrowed(_socket.socket):
+    """A descriptor as a socket, inside a `with`: Borrowed(fileno=fd).
+
+    Raises OSError if it is none, ValueError if it is negative.
+    """
+
+    def __enter__(self) -> Borrowed:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.detach()
+
+
 class SocketStream:
-    """A stream socket; see dualwsgi.seam.Stream.  Takes the socket over and makes it non-blocking.
+    """A stream socket; see dualwsgi.seam.Stream.  Takes the descriptor over and makes it non-blocking.
 
     `ends` is its backend's.
     """
 
-    __slots__ = ("_ends", "_sock", "fd", "peer_environ", "read", "write")
+    __slots__ = ("_ends", "fd", "peer_environ", "read", "write")
 
     lookahead = False
 
-    def __init__(self, ends: Ends, sock: _socket.socket, peer_environ: dict[str, str]) -> None:
-        sock.setblocking(False)
+    def __init__(self, ends: Ends, fd: int, peer_environ: dict[str, Any]) -> None:
+        set_blocking(fd, False)
         self._ends = ends
-        self._sock = sock
         self.peer_environ = peer_environ
-        self.fd = fd = sock.fileno()
+        self.fd = fd
         # posix and not the socket's methods: they take their arguments in half the time.
-        self.read = partial(read, fd)
-        self.write = partial(write, fd)
+        self.read: Callable[[int], bytes] = partial(read, fd)
+        self.write: Callable[[bytes | memoryview], int] = partial(write, fd)
 
     def writev(self, buffers: Sequence[bytes | memoryview]) -> int:
         return writev(self.fd, buffers)
@@ -71,10 +85,7 @@ class SocketStream:
             return 0
 
     def interrupt(self) -> None:
-        try:
-            self._sock.shutdown(_socket.SHUT_RDWR)
-        except OSError:
-            pass  # it is not connected any more
+        self._shut_down(_socket.SHUT_RDWR)
 
     def abort(self) -> None:
         # What takes its place is at its end already, and keeps the number from being used again.
@@ -85,18 +96,34 @@ class SocketStream:
         end.close()
 
     def shutdown_write(self) -> None:
+        self._shut_down(_socket.SHUT_WR)
+
+    def _shut_down(self, how: int) -> None:
         try:
-            self._sock.shutdown(_socket.SHUT_WR)
-        except OSError:
-            pass
+            with Borrowed(fileno=self.fd) as sock:
+                sock.shutdown(how)
+        except (OSError, ValueError):
+            pass  # it is not connected any more, or closed
 
     def break_off(self) -> None:
         try:
-            self._sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_LINGER, _RESET_ON_CLOSE)
-        except OSError:
+            with Borrowed(fileno=self.fd) as sock:
+                sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_LINGER, _RESET_ON_CLOSE)
+        except (OSError, ValueError):
             pass
 
     def close(self) -> None:
-        if self.fd in self._ends.watched:
-            self._ends.forget(self.fd)
-        self._sock.close()
+        fd, self.fd = self.fd, -1  # the number may soon be another's
+        if fd < 0:
+            return
+        if fd in self._ends.watched:
+            self._ends.forget(fd)
+        self.read = self.write = _closed
+        try:
+            close(fd)
+        except OSError:
+            pass  # what could not be sent is lost, and the descriptor is free
+
+
+def _closed(_: object) -> Any:
+    raise OSError(errno.EBADF, "the connection is closed")

@@ -96,6 +96,7 @@ class Connection:
         "_kept",
         "_line_is_good",
         "_more",
+        "_outlet",
         "_peer",
         "_prepared",
         "_read",
@@ -112,12 +113,12 @@ class Connection:
         "fd",
         "is_tunnel",
         "on_close",
-        "outlet",
         "phase",
         "request",
         "since",
         "site",
         "stream",
+        "turn",
     )
 
     def __init__(self, site: Site, stream: Stream, turn: Turn) -> None:
@@ -133,13 +134,11 @@ class Connection:
         self._resembling = site.heads.resembling
         self.deadline = deadline = Deadline(self)
         # A method kept in a dictionary of its own object is a cycle; close() breaks it.
-        self._peer: Environ = {
-            **stream.peer_environ,
-            "wsgi.early_hints": self.early_hints,
-            "dualwsgi.send_interim": self.send_interim,
-            "dualwsgi.deadline": deadline,
-            "dualwsgi.client_gone": GoneSignal(self),
-        }
+        self._peer = peer = stream.peer_environ
+        peer["wsgi.early_hints"] = self.early_hints
+        peer["dualwsgi.send_interim"] = self.send_interim
+        peer["dualwsgi.deadline"] = deadline
+        peer["dualwsgi.client_gone"] = GoneSignal(self)
         # What to say when a response is out and nothing more was read: a look-ahead stream may
         # hold decrypted octets that no poll will tell of.
         self._resting = AGAIN if stream.lookahead else WANT_READ
@@ -155,7 +154,8 @@ class Connection:
         self._exchange: Exchange | None = None  # whose end waits for the client
         self._came = 0.0  # when its head was whole (in BODY), when it was (in FLUSH): `since` is the progress
         self.arrival = AT_ONCE  # seconds that the head and the small body of the present request took
-        self.outlet = Outlet(stream, site.config.write_timeout, site.response_pace, deadline, turn)
+        self.turn = turn  # the present one, or the last
+        self._outlet: Outlet | None = None
         self.on_close: Callable[[], None] | None = None  # called once, after the connection has ended
         self._head_out = False  # the head of the final response has been made
         self.is_tunnel = False  # what the client sends is no HTTP
@@ -164,6 +164,14 @@ class Connection:
         self._forwarding: Forwarding | None = None  # what fields say depends on who sends them
         if site.edge is not None:
             self._come_by(site.edge)
+
+    @property
+    def outlet(self) -> Outlet:
+        """What responses go out by that take more than a write; made when there is one."""
+        outlet = self._outlet
+        if outlet is None:
+            outlet = self._outlet = Outlet(self)
+        return outlet
 
     # Reading a request
 
@@ -191,9 +199,12 @@ class Connection:
             self.since = turn.now
             self._environ = environ
             return RUN
+        return self._recognize(data, turn)
+
+    def _recognize(self, data: bytes, turn: Turn) -> Verdict:
+        """The second shortest way: it is another head that is known, or like one but for some values."""
         if not data or data[-1] != LF:  # what comes with a body is long, and no head alone
             return self._take(data, turn)
-        # The second shortest: it is another one that is known, or like one but for the values of some lines.
         request = self._heads.known.get(data)
         if request is not None:
             turn.counters.head_hits += 1
@@ -204,7 +215,7 @@ class Connection:
             if found is None:
                 return self._take(data, turn)
             request, values = found
-            if request is not usual:
+            if request is not self._usual:
                 self._usual, self._prepared = request, None
             self._environ = (self._prepared or self._prepare(request)) | values
         self.request = request
@@ -250,9 +261,8 @@ class Connection:
             return WANT_READ
         except OSError:
             return CLOSE
-        if not data:
-            return CLOSE
-        return self._take(data, turn)
+        self.phase = _IDLE
+        return self._recognize(data, turn)
 
     def _come_by(self, edge: Edge) -> None:
         """The site hears proxies."""
@@ -309,7 +319,7 @@ class Connection:
         except OSError as error:
             turn.counters.errors += 1
             logger.info("%s: TLS handshake failed: %s", self.describe(), error)
-            self.outlet.turn = turn
+            self.turn = turn
             return self._close_gently(answered=True)
         if verdict is not RUN:
             return verdict
@@ -477,8 +487,7 @@ class Connection:
 
     def run(self, turn: Turn) -> Verdict:
         """Calls the application and sends its response; may wait for the client."""
-        outlet = self.outlet
-        outlet.turn = turn
+        self.turn = turn
         environ = self._environ
         if environ is None:
             return self._flush_file()
@@ -522,7 +531,7 @@ class Connection:
         if sent != len(octets):
             exchange.keep_alive = not is_last
             exchange.content_sent = size
-            outlet.rest = memoryview(octets)[sent:]
+            self.outlet.rest = memoryview(octets)[sent:]
             turn.counters.bytes_sent += sent
             return self._settle(exchange)
         counters = turn.counters
@@ -628,7 +637,7 @@ class Connection:
         outlet = self.outlet
         if outlet.file is not None:
             return STREAM
-        outlet.turn = turn
+        self.turn = turn
         before = len(outlet.rest or b"")
         try:
             outlet.flush()
@@ -649,7 +658,7 @@ class Connection:
         try:
             outlet.flush_file()
         except BlockingIOError:
-            self._went_on(outlet.turn.now, before - outlet.file.count)
+            self._went_on(self.turn.now, before - outlet.file.count)
             return WANT_WRITE
         except (ClientGone, ApplicationError, DeadlineExceeded, OSError) as error:
             return self._fail(exchange, error)
@@ -675,13 +684,13 @@ class Connection:
             return self._close_gently()
         if body is not None:
             self.phase = Phase.DRAIN
-            return self._drain_body(self.outlet.turn)
+            return self._drain_body(self.turn)
         return self._next_request()
 
     def _note(self, request: Request | None, status: str, size: int) -> None:
         """A request has ended, `request` None if it was none; as the short way in run() does."""
         now, came = monotonic(), self.came
-        counters = self.outlet.turn.counters
+        counters = self.turn.counters
         line = request.line if request is not None else None
         counters.done += (line, self._peer, int(status[:3]), size, came, now, 0)
         if now >= counters.due:
@@ -709,7 +718,7 @@ class Connection:
         """Reads what the application left of the body, within a bound, for the next request's sake."""
         body = self.body
         assert body is not None
-        self.outlet.turn = turn
+        self.turn = turn
         try:
             if not body.drain(turn):
                 return AGAIN
@@ -735,7 +744,7 @@ class Connection:
         if isinstance(error, ClientGone):
             return self._lost(exchange)
         if isinstance(error, DeadlineExceeded):
-            self.outlet.turn.counters.expired += 1
+            self.turn.counters.expired += 1
             logger.info("%s: the client stopped reading the response; closed", self.describe())
             self._note(self.request, CLIENT_CLOSED, exchange.content_sent if exchange.head_sent else 0)
             self.stream.break_off()
@@ -744,7 +753,7 @@ class Connection:
         if broken is not None and _came_of(error, broken):
             logger.info("%s: %s", self.describe(), broken.reason)
             if not exchange.head_sent:
-                return self._reject(self.outlet.turn, broken)
+                return self._reject(self.turn, broken)
         else:
             logger.error("%s: the application failed", self.describe(), exc_info=error)
             if not exchange.head_sent:
@@ -762,7 +771,7 @@ class Connection:
         if exchange is not None and not self.deadline.finish():
             return self._too_late(exchange)
         self.outlet.clear()
-        self.outlet.turn.counters.gone += 1
+        self.turn.counters.gone += 1
         sent = 0
         if exchange is not None:
             exchange.close_result()
@@ -772,7 +781,7 @@ class Connection:
 
     def _cut_off(self, turn: Turn) -> Verdict:
         """Nobody waits any longer for the client to take the rest of what it is sent."""
-        self.outlet.turn = turn
+        self.turn = turn
         self.stream.break_off()
         exchange = self._exchange
         if exchange is None:  # an answer of the server's own
@@ -839,9 +848,9 @@ class Connection:
             status, size = CLIENT_CLOSED, 0
             self.stream.abort()
         self.stream.shutdown_write()
-        calls, self.outlet.turn = self.outlet.turn, turn
+        calls, self.turn = self.turn, turn
         self._note(self.request, status, size)
-        self.outlet.turn = calls
+        self.turn = calls
 
     def _too_late(self, exchange: Exchange | None) -> Verdict:
         """The call has come to its end after time_out() has."""
@@ -860,7 +869,7 @@ class Connection:
 
     def end_late(self, turn: Turn) -> Verdict:
         """The call was interrupted when nobody had its response in hand any more."""
-        self.outlet.turn = turn
+        self.turn = turn
         if not self.deadline.finish():
             return self._too_late(None) if not self._head_out else CLOSE
         self.stream.break_off()
@@ -868,7 +877,7 @@ class Connection:
 
     def _end_late(self, exchange: Exchange, error: BaseException) -> Verdict:
         """The call itself has noticed that it is late, while it waited for the client."""
-        turn = self.outlet.turn
+        turn = self.turn
         turn.counters.timeouts += 1
         answer = not exchange.head_sent
         stack = "".join(traceback.format_tb(error.__traceback__))
@@ -903,7 +912,7 @@ class Connection:
         """Instead of run(), after a wait for it, if the connection was reset meanwhile; else None."""
         if not self.stream.is_broken():
             return None
-        self.outlet.turn = turn
+        self.turn = turn
         self._environ = None
         return self._lost(self._exchange)
 
@@ -923,14 +932,14 @@ class Connection:
         text = "the application failed"
         if self.site.config.debug:
             text = "".join(traceback.format_exception(error)).encode("utf-8", "backslashreplace").decode()
-        return self._answer(self.outlet.turn, 500, text, logged=True)
+        return self._answer(self.turn, 500, text, logged=True)
 
     def _answer(
         self, turn: Turn, code: int, text: str, *, fields: bytes = b"", logged: bool, content: bool = True
     ) -> Verdict:
         """Sends a whole response of the server's own and ends the connection after it."""
         outlet = self.outlet
-        outlet.turn = turn
+        self.turn = turn
         octets, size = self._octets(code, text, logged=logged, now=turn.now, fields=fields, content=content)
         status = f"{code} {REASONS[code]}"
         gone = False
@@ -952,7 +961,7 @@ class Connection:
     def _tell_health(self, turn: Turn, health: HealthLane, check: Check) -> Verdict:
         """Answers a question about the server, which the application is not asked and no log tells."""
         outlet, site = self.outlet, self.site
-        outlet.turn = turn
+        self.turn = turn
         self.since = turn.now
         site.date.refresh(turn.now)
         keep_alive = self.may_keep_alive()
@@ -1007,7 +1016,7 @@ class Connection:
         self.buffer = b""
         self.stream.shutdown_write()
         self.phase = Phase.LINGER
-        self.since = self.outlet.turn.now
+        self.since = self.turn.now
         return self._linger()
 
     def _linger(self) -> Verdict:
@@ -1048,7 +1057,7 @@ class Connection:
         if phase is Phase.BODY:
             return self._reject(turn, BadRequest(408, "the request body stalled"))
         if phase is Phase.FLUSH:
-            self.outlet.turn = turn
+            self.turn = turn
             self._went_on(turn.now, self.outlet.taken())
             if not self.overdue(turn.now):
                 return WANT_WRITE
@@ -1072,6 +1081,11 @@ class Connection:
         """Whether nothing of a request is in: stray line ends are nothing of it."""
         return self.phase in _WAITING or (self.phase is Phase.HEAD and not self.buffer.strip(b"\r\n"))
 
+    @property
+    def awaits_octets(self) -> bool:
+        """Whether it waits to read and for nothing else, as far as that is simple to say."""
+        return self.phase is _IDLE or self.phase is Phase.FRESH
+
     def hung_up(self) -> None:
         """The client has ended its side, and edge-triggered polling has said so for the last time.
 
@@ -1094,11 +1108,10 @@ class Connection:
             self._exchange.close_result()
         if self._input is not None:
             self._input.close()
-        peer, self._peer = self._peer, {}
+        peer = self._peer
         for key in HANDLES:  # figures that are not folded yet keep the rest, and must not keep all of this
             peer.pop(key, None)
-        self._environ = self._prepared = self._exchange = self._input = self.body = None
-        self.outlet.clear()
+        self._environ = self._prepared = self._exchange = self._input = self._outlet = self.body = None
         self.deadline.drop()
         self._read = self._write = _closed
         self.stream.close()

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 _NEVER: Final = 1e300
 """An `at` that does not come, of a request whose tokens are out."""
 
+_NONE: Final[list[bool]] = []
+"""No token, for all that have no deadline."""
+
 
 class Deadline:
     """environ["dualwsgi.deadline"]: when the request must be answered.
@@ -40,8 +43,7 @@ class Deadline:
     def __init__(self, conn: Connection) -> None:
         self._conn: Connection | None = conn
         self.at = inf
-        self._start: list[bool] = []
-        self._end: list[bool] = []
+        self._start = self._end = _NONE
         self.settled = True  # the sweep is not at work on the connection
 
     # For the application

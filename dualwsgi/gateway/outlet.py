@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import os
 from time import monotonic
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ..errors import ApplicationError, ClientGone, DeadlineExceeded
-from ..seam import Stream, Turn
-from .deadline import Deadline
 from .input import FileWrapper
+
+if TYPE_CHECKING:
+    from .connection import Connection
 
 JOINED_UP_TO: Final = 65536
 """Octets up to which head and content are joined for one write; beyond, copying costs more."""
@@ -35,22 +36,21 @@ class FileTail:
 class Outlet:
     """The sending side of one connection.
 
-    `rest` and `file` are what is left of a response; `turn` is the connection's present one, whose
-    counters count what goes out.  `timeout` (seconds) is how long a client may take nothing, `pace`
-    what each octet that it takes makes up for (see phase.pace).
+    `rest` and `file` are what is left of a response.
     """
 
-    __slots__ = ("_deadline", "_left", "_pace", "_stream", "_timeout", "_unsent", "file", "rest", "turn")
+    __slots__ = ("_conn", "_deadline", "_left", "_pace", "_stream", "_timeout", "_unsent", "file", "rest")
 
-    def __init__(self, stream: Stream, timeout: float, pace: float, deadline: Deadline, turn: Turn) -> None:
-        self._stream = stream
-        self._deadline = deadline
-        self._timeout = self._left = timeout
-        self._pace = pace
+    def __init__(self, conn: Connection) -> None:
+        site = conn.site
+        self._conn = conn  # whose turn counts what goes out
+        self._stream = conn.stream
+        self._deadline = conn.deadline
+        self._timeout = self._left = site.config.write_timeout  # how long a client may take nothing
+        self._pace = site.response_pace  # what each octet that it takes makes up for (see phase.pace)
         self._unsent = 0
         self.rest: memoryview | None = None
         self.file: FileTail | None = None
-        self.turn = turn
 
     @property
     def is_empty(self) -> bool:
@@ -72,7 +72,7 @@ class Outlet:
             except OSError as error:
                 self._deadline.check_ended()
                 raise ClientGone(str(error)) from None
-            self.turn.counters.bytes_sent += sent
+            self._conn.turn.counters.bytes_sent += sent
             if sent == len(rest):
                 return
             rest = memoryview(rest)[sent:]
@@ -117,7 +117,7 @@ class Outlet:
             sent = 0
         except OSError as error:
             raise ClientGone(str(error)) from None
-        self.turn.counters.bytes_sent += sent
+        self._conn.turn.counters.bytes_sent += sent
         if sent < len(head):
             self.rest = memoryview(head + content)[sent:]
         elif sent < len(head) + len(content):
@@ -132,7 +132,7 @@ class Outlet:
         """Sends on what is left.  Raises BlockingIOError when the client takes no more, and OSError."""
         while self.rest:
             sent = self._stream.write(self.rest)
-            self.turn.counters.bytes_sent += sent
+            self._conn.turn.counters.bytes_sent += sent
             self.rest = self.rest[sent:]
         self.rest = None
 
@@ -156,7 +156,7 @@ class Outlet:
             except ConnectionError as error:
                 raise ClientGone(str(error)) from None
             else:
-                self.turn.counters.bytes_sent += sent
+                self._conn.turn.counters.bytes_sent += sent
             if not sent:
                 raise ApplicationError("the file became shorter while it was sent")
             file.offset += sent

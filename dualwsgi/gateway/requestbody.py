@@ -176,7 +176,7 @@ class RequestBody:
                     conn.stream.wait_readable(min(self._left, conn.deadline.remaining()))
                 except DeadlineExceeded:
                     conn.deadline.check()
-                    conn.outlet.turn.counters.expired += 1
+                    conn.turn.counters.expired += 1
                     raise BadRequest(408, "the request body stalled or came too slowly") from None
                 self._left = max(0.0, self._left - (monotonic() - began))
                 continue

@@ -17,7 +17,7 @@ class TimedConnection(Connection):
 
     def run(self, turn: Turn) -> Verdict:
         """Calls the application within the request's deadline, which counts from when the request came."""
-        if self.outlet.file is not None:  # no call, but the tail of a response
+        if self._environ is None:  # no call, but the tail of a response
             return super().run(turn)
         self.deadline.arm(self.since + self.site.config.request_timeout)
         guard = turn.guard

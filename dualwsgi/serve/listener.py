@@ -13,6 +13,7 @@ import struct
 from collections.abc import Callable
 from typing import Any, Final
 
+from ..backends.stream import Borrowed
 from ..config import BindAddress, Config
 from ..errors import ConfigError
 from .bind_error import explain_bind
@@ -55,7 +56,7 @@ class Listener:
     def _scheme(self) -> str:
         return "https" if self.secure else "http"
 
-    def peer_environ(self, sock: _socket.socket, address: Any) -> dict[str, str]:
+    def peer_environ(self, fd: int, address: Any) -> dict[str, str]:
         """REMOTE_* and SERVER_* of a connection; an IPv4 peer of a dual-stack socket is IPv4."""
         if self._unix:
             return {
@@ -64,9 +65,12 @@ class Listener:
                 "SERVER_NAME": self._host,
                 "SERVER_PORT": "443" if self.secure else "80",  # PEP 3333: it may not be empty
                 "wsgi.url_scheme": self._scheme,
-                **_credentials(sock),
+                **_credentials(fd),
             }
-        host = sock.getsockname()[0].removeprefix(_MAPPED) if self._any else self._host
+        host = self._host
+        if self._any:
+            with Borrowed(fileno=fd) as sock:
+                host = sock.getsockname()[0].removeprefix(_MAPPED)
         return {
             "REMOTE_ADDR": address[0].removeprefix(_MAPPED),
             "REMOTE_PORT": str(address[1]),
@@ -135,11 +139,12 @@ def _inode_of(path: str) -> int:
         return 0
 
 
-def _credentials(sock: _socket.socket) -> dict[str, str]:
+def _credentials(fd: int) -> dict[str, str]:
     """Which process is at the other end of a unix socket, and whose it is, where the system tells."""
     if not _PEERCRED:
         return {}
-    pid, uid, gid = _UCRED.unpack(sock.getsockopt(_socket.SOL_SOCKET, _PEERCRED, _UCRED.size))
+    with Borrowed(fileno=fd) as sock:
+        pid, uid, gid = _UCRED.unpack(sock.getsockopt(_socket.SOL_SOCKET, _PEERCRED, _UCRED.size))
     return {"X_REMOTE_PID": str(pid), "X_REMOTE_UID": str(uid), "X_REMOTE_GID": str(gid)}
 
 

@@ -142,6 +142,10 @@ class Conn:
             self.world.count("refused", self._number)
             return self._answer(Verdict.WANT_READ)
 
+    @property
+    def awaits_octets(self) -> bool:
+        return not self._buffer
+
     def hung_up(self) -> None:
         with self._used("hung_up"):
             self._resting = Verdict.AGAIN
@@ -239,7 +243,7 @@ class World:
     share = None
     flush = None
 
-    def peer_environ(self, sock: Any, address: Any) -> dict[str, str]:
+    def peer_environ(self, fd: int, address: Any) -> dict[str, str]:
         return {}
 
     def welcome(self, stream: Any, turn: Turn) -> Conn:

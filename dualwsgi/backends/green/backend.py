@@ -55,7 +55,7 @@ RUN, STREAM, CLOSE = Verdict.RUN, Verdict.STREAM, Verdict.CLOSE
 EDGES: Final = green.READ | green.WRITE | green.RDHUP | green.EDGE
 
 READY: Final = green.READ | green.WRITE
-"""An event that is more than these two tells of an end."""
+"""What most events tell.  One that is more than these two tells of an end."""
 
 POOLED: Final = 1024
 """Idle greenlets that are kept."""
@@ -285,8 +285,8 @@ class GreenBackend:
                 waiter.resume()
             return
         self._turn.now = self._hub.now
-        if events > READY:
-            conn.hung_up()
+        if events != READY and not _matters(conn, events):
+            return
         self._serve(conn, AGAIN)
 
     def _serve(self, conn: Parked, verdict: Verdict) -> None:
@@ -500,19 +500,23 @@ class GreenBackend:
             elif verdict is not WANT_READ:
                 self._follow(conn, verdict)
             # Whoever has waited was not resumed by _serve(), which would see that it waits again.
-            if batch and self._leader is me:
+            found = None
+            while batch and self._leader is me:
                 fd, events = batch.popleft()
                 found = parked.get(fd)
-                if found is not None:
-                    conn, verdict = found, AGAIN
-                    if events > READY:
-                        conn.hung_up()
-                    continue
-                batch.appendleft((fd, events))  # the hub knows whose it is
+                if found is None:
+                    batch.appendleft((fd, events))  # the hub knows whose it is
+                    break
+                if events == READY or _matters(found, events):
+                    break
+                found = None
+            if found is not None:
+                conn, verdict = found, AGAIN
+                continue
             if len(pool) >= POOLED:
                 return DONE
             del conn  # an idle worker keeps no connection, which has what its client sent
-            self._at = found = None
+            self._at = None
             pool.append(me)
             conn, verdict = rest(DONE)
 
@@ -583,6 +587,14 @@ def _elsewhere() -> Callable[..., object] | None:
     """Where who logs here may wait for the handlers, if not here: a hub's own greenlet waits for nothing."""
     hub = green.current_hub()
     return hub.lend if hub is not None and greenlet.getcurrent() is hub.greenlet else None
+
+
+def _matters(conn: Parked, events: int) -> bool:
+    """Tells a parked connection of its end; whether what an event tells beside may be worth a look."""
+    if events > READY:
+        conn.hung_up()
+    # Else it is new, and its request still on its way.
+    return events != green.WRITE or not conn.awaits_octets
 
 
 def _fault() -> Verdict:

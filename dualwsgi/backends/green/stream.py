@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import _socket
-from typing import Final
+from typing import Any, Final
 
 from ...errors import DeadlineExceeded
 from ...green import RDHUP, Hub, Waiter, current_hub, originals
@@ -21,10 +20,10 @@ class GreenStream(SocketStream):
         hub: Hub,
         waiters: dict[int, Waiter],
         ends: Ends,
-        sock: _socket.socket,
-        peer_environ: dict[str, str],
+        fd: int,
+        peer_environ: dict[str, Any],
     ) -> None:
-        super().__init__(ends, sock, peer_environ)
+        super().__init__(ends, fd, peer_environ)
         self._hub: Final = hub
         self._waiters: Final = waiters
 

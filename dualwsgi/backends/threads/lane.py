@@ -14,7 +14,8 @@ Who may touch what, when
   Events.  Descriptors are registered once, edge-triggered, for reading and writing, and never
   touched again until close() drops them from the set.  So nobody changes the set for a request, a
   busy connection cannot spin, and an event costs at worst a read that finds nothing: events are
-  hints, and no verdict is drawn from their bits.  That also disarms reuse: an old event for a
+  hints, and no verdict is drawn from their bits, but that one without the bit for reading is left
+  alone where only octets are waited for.  That also disarms reuse: an old event for a
   number that is a new connection by now makes one read more.  Only of an end the connection is told,
   since one that came together with octets makes no edge of its own: it reads once more than it would.
 
@@ -106,8 +107,9 @@ SAMPLE_INTERVAL: Final = 0.1
 
 EDGES: Final = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
 
-READY: Final = select.EPOLLIN | select.EPOLLOUT
-"""An event that is more than these two tells of an end."""
+WRITABLE: Final = select.EPOLLOUT
+READY: Final = select.EPOLLIN | WRITABLE
+"""What most events tell.  One that is more than these two tells of an end."""
 
 Job = tuple[Parked, Route | None]
 """A connection to run, and the route to learn from it; None where its time says nothing."""
@@ -359,8 +361,11 @@ class Lane:
                 if conn is None:
                     self._take_other(fd, events, turn)
                     continue
-                if events > READY:
-                    conn.hung_up()
+                if events != READY:
+                    if events > READY:
+                        conn.hung_up()
+                    elif events == WRITABLE and conn.awaits_octets:
+                        continue  # it is new, and its request still on its way
                 try:
                     verdict = conn.advance(turn)
                 except Exception:

@@ -8,7 +8,7 @@ import select
 import struct
 
 from ...errors import DeadlineExceeded
-from ..stream import SocketStream
+from ..stream import Borrowed, SocketStream
 
 
 class ThreadStream(SocketStream):
@@ -19,8 +19,9 @@ class ThreadStream(SocketStream):
     def allow_waits(self, seconds: float) -> None:
         """From now on reads and writes wait, up to so many seconds, before they raise BlockingIOError."""
         timeval = struct.pack("@ll", int(seconds), int(seconds % 1 * 1_000_000))
-        self._sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_RCVTIMEO, timeval)
-        self._sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_SNDTIMEO, timeval)
+        with Borrowed(fileno=self.fd) as sock:
+            sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_RCVTIMEO, timeval)
+            sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_SNDTIMEO, timeval)
         os.set_blocking(self.fd, True)
 
     def forbid_waits(self) -> None:

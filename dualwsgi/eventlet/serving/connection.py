@@ -58,7 +58,7 @@ class AnnexeConnection(Connection):
 
         Raises what is no Exception and no timeout out of the application.
         """
-        turn = self.outlet.turn
+        turn = self.turn
         turn.now = self.since = self.began = monotonic()
         self.request = request
         self.environ = self._environ = environ
@@ -89,7 +89,7 @@ class AnnexeConnection(Connection):
 
     def run(self, turn: Turn) -> Verdict:
         """Calls the application and sends its response; waits for the client as its socket does."""
-        self.outlet.turn = turn
+        self.turn = turn
         exchange = AnnexeExchange(self)
         protocol = self.protocol
         protocol.server.local.already_handled = False

@@ -79,7 +79,7 @@ class HttpProtocol(http.server.BaseHTTPRequestHandler):
                 pass  # gone already
         self.rfile = HeadFile(conn.makefile("rb", self.rbufsize))
         self._peer = self._tell_peer()
-        stream = SocketStream(conn, self.rfile, self._peer)
+        stream = SocketStream(conn, self.rfile, dict(self._peer))
         self.wfile = OutFile(stream)
         self._driver = AnnexeConnection(self, stream)
 

@@ -144,7 +144,7 @@ class PhaseClock:
                     queued, application, sending, first, cpu = call.told(seconds)
                     self._step_aside()
                 head, body = conn.arrival
-                clocked = conn.outlet.turn.counters.clocked
+                clocked = conn.turn.counters.clocked
                 clocked += (request.line, head, body, queued, application, sending, first, cpu, seconds)
         if self._log is not None:
             self._log(request, peer, status, size, seconds)

@@ -216,7 +216,7 @@ class Interim:
     def __init__(self, world: World) -> None:
         self.since = self.came = world.now
         self.arrival = (0.0, 0.0)
-        self.outlet = SimpleNamespace(turn=world.turn)
+        self.turn = world.turn
         self.phase = None
 
     def interim(self) -> None: ...
