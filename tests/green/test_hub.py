@@ -446,12 +446,14 @@ def test_each_thread_has_a_hub_of_its_own_whose_descriptors_go_with_it(hub: Hub)
 
 
 def test_short_sleeps_are_not_rounded_up_to_milliseconds(hub: Hub) -> None:
+    deadline = time.monotonic() + 10
     best = 1.0
-    for _ in range(20):
+    while best >= 0.0009:  # once is enough: what rounds up does it every time
+        assert time.monotonic() < deadline, f"{best * 1000:.2f} ms at the best"
         began = time.monotonic()
         green.sleep(0.0003)
         best = min(best, time.monotonic() - began)
-    assert 0.0003 <= best < 0.0009
+        assert best >= 0.0003
 
 
 def test_a_busy_hub_wakes_nobody_by_system_calls(hub: Hub) -> None:

@@ -101,6 +101,8 @@ def test_waiting_for_the_pool_from_inside_is_refused(hub: Hub) -> None:
 
 def test_what_blocks_runs_in_real_threads_while_others_go_on(hub: Hub) -> None:
     pool = ThreadPool(4)
+    meet = threading.Barrier(4, timeout=30)
+    turned = threading.Event()
     turns = 0
 
     def tick() -> None:
@@ -108,13 +110,16 @@ def test_what_blocks_runs_in_real_threads_while_others_go_on(hub: Hub) -> None:
         while True:
             green.sleep(0.001)
             turns += 1
+            if turns == 10:
+                turned.set()
 
     ticker = green.spawn(tick)
-    began = time.monotonic()
-    calls = [green.spawn(pool.apply, time.sleep, 0.05) for _ in range(8)]
+    first = green.spawn(pool.apply, turned.wait, 30)
+    assert first.get()  # the hub has turned meanwhile
+    calls = [green.spawn(pool.apply, meet.wait) for _ in range(8)]
     green.join_all(calls)
+    assert sorted(call.get() for call in calls) == [0, 0, 1, 1, 2, 2, 3, 3]  # four at a time
     ticker.kill()
-    assert 0.1 <= time.monotonic() - began < 0.35 and turns > 10
     assert pool.apply(threading.get_ident) != threading.get_ident()
     assert pool.apply(divmod, 7, 2) == (3, 1)
     with pytest.raises(ValueError, match="'x'"):

@@ -160,7 +160,7 @@ class Askers:
                         if not self._take(client.response(), number):
                             break
                         answered = monotonic()
-                        pause.wait(0.004)  # so that the server, on the same cores, can start its workers
+                        pause.wait(0.01)  # so that the server, on the same cores, can start its workers
             except (ProtocolError, ConnectionError) as error:
                 if silent < SILENCE:  # else this machine was busy, and the connection is rightly gone
                     self.failures.append(f"request {number}, after {silent:.3f} s: {error!r}")
