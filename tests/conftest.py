@@ -6,7 +6,6 @@ import gc
 import importlib.util
 import logging
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -35,9 +34,9 @@ def backend(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def kit(backend: str, tmp_path: Path) -> Iterator[Kit]:
+def kit(backend: str, request: pytest.FixtureRequest) -> Iterator[Kit]:
     """Servers on this backend; at the end they are stopped, and must have left nothing behind."""
-    kit = Kit(backend, tmp_path)
+    kit = Kit(backend, lambda: request.getfixturevalue("tmp_path"))
     logger = logging.getLogger("dualwsgi")
     level = logger.level
     logger.addFilter(kit.log)

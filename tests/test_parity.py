@@ -220,7 +220,7 @@ def test_both_backends_say_the_same(tmp_path: Path) -> None:
 
 def transcript(backend: str, place: Path) -> dict[str, Any]:
     place.mkdir()
-    kit = Kit(backend, place)
+    kit = Kit(backend, lambda: place)
     logger = logging.getLogger("dualwsgi")
     level = logger.level
     logger.addFilter(kit.log)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -50,14 +49,14 @@ def wsgi_backend(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def wsgi_server(wsgi_backend: str, tmp_path: Path) -> Iterator[Callable[..., Served]]:
+def wsgi_server(wsgi_backend: str, request: pytest.FixtureRequest) -> Iterator[Callable[..., Served]]:
     """wsgi_server(app, **settings): serves `app` on a port of its own; settings are fields of Config.
 
     What a test starts is stopped after it, gracefully; a request that does not end fails the test.
     """
     from .serving import Kit
 
-    kit = Kit(wsgi_backend, tmp_path, quiet=False)
+    kit = Kit(wsgi_backend, lambda: request.getfixturevalue("tmp_path"), quiet=False)
     logger = logging.getLogger("dualwsgi")
     logger.addFilter(kit.log)
     try:

@@ -171,11 +171,14 @@ class Complaints(logging.Filter):
 
 
 class Kit:
-    """Starts servers for one test, and cleans up after it."""
+    """Starts servers for one test, and cleans up after it.
 
-    def __init__(self, backend: str, place: Path, *, quiet: bool = True) -> None:
+    `place` gives a directory for unix sockets, and is called when there is one.
+    """
+
+    def __init__(self, backend: str, place: Callable[[], Path], *, quiet: bool = True) -> None:
         self.backend = backend
-        self.place = place
+        self._place = place
         self.over = "tcp"  # what connections run over, unless told otherwise
         self.clients: list[Client] = []
         self.log = Complaints(quiet=quiet)
@@ -186,7 +189,7 @@ class Kit:
     def serve(self, app: App, *, over: str = "", **settings: Any) -> Served:
         """A server for `app`, started.  Keywords are fields of Config."""
         over = over or self.over
-        where = "127.0.0.1:0" if over != "unix" else f"unix:{self.place / f's{len(self._served)}'}"
+        where = "127.0.0.1:0" if over != "unix" else f"unix:{self._place() / f's{len(self._served)}'}"
         if over == "tls":
             settings.setdefault("certfile", (pki.server(),))
         settings.setdefault("bind", (where,))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -12,8 +11,8 @@ from dualwsgi.testing.serving import Kit
 
 
 @pytest.fixture
-def kit(backend: str, tmp_path: Path) -> Iterator[Kit]:
-    kit = Kit(backend, tmp_path)
+def kit(backend: str, request: pytest.FixtureRequest) -> Iterator[Kit]:
+    kit = Kit(backend, lambda: request.getfixturevalue("tmp_path"))
     logger = logging.getLogger("dualwsgi")
     logger.addFilter(kit.log)
     try:
