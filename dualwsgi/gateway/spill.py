@@ -27,6 +27,8 @@ class Spill:
 
     def write(self, piece: bytes) -> None:
         """Raises OSError where there is no room for it."""
+        if not piece:  # which read() would take for the end
+            return
         self.size += len(piece)
         if self.size <= self._held:
             self._pieces.append(piece)

@@ -993,8 +993,11 @@ _leading: dict[int, Lane] = {}
 
 def _elsewhere() -> Callable[..., object] | None:
     """Where who logs here may wait for the handlers, if not here: who leads waits in calls only."""
-    lane = _leading.get(threading.get_ident())
-    return lane._saying.tell if lane is not None and not lane._token else None
+    me = threading.get_ident()
+    lane = _leading.get(me)
+    if lane is None or lane._token or lane._leader is None or lane._leader.ident != me:
+        return None  # a call has cost it the lead, or may
+    return lane._saying.tell
 
 
 def _fault() -> Verdict:
