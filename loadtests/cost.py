@@ -48,6 +48,8 @@ VARIANTS = {
         "-m loadtests.watcher {scratch}/{name}.sock --draw",
     ),
     "log": Variant("--access-logfile {scratch}/{name}.log"),
+    "phases": Variant("--phase-clock all"),
+    "no phases": Variant("--phase-clock off"),
 }
 
 

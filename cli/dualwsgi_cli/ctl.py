@@ -187,7 +187,7 @@ def reload(socket: Socket = None, as_json: AsJson = False) -> None:
     _report(_ask_one(socket, "reload"), as_json, "reloading")
 
 
-@ctl.command(cls=Command)
+@ctl.command(cls=Command, context_settings={"ignore_unknown_options": True})  # -1 is none
 def scale(
     by: Annotated[int, typer.Argument(metavar="BY", help="So many workers more, or fewer: 1, -1.")],
     socket: Socket = None,

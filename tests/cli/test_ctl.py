@@ -68,6 +68,7 @@ def test_it_changes_settings_and_refuses_what_cannot_be(ctl: Callable[..., str])
     assert "give debug, info" in ctl("set", "--log-level", "loud", code=1)
     assert "nothing to set" in ctl("set", code=1)
     assert "supervisor" in ctl("reload", code=1)
+    assert "supervisor" in ctl("scale", "-1", code=1)
 
 
 def test_where_no_server_is_it_says_how_to_start_one(invoke: Invoke, tmp_path: Path) -> None:

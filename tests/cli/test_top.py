@@ -62,7 +62,8 @@ def test_known_traffic_is_drawn_and_a_stuck_request_is_found_by_its_stack(served
         assert re.search(r"done +\S+ +404 127\.0\.0\.1 +GET /missing", text)
         assert termios.tcgetattr(screen.fd) != before
         screen.press("\r")
-        screen.shows("GET /wait_here", "wait  ", "serving.py:", "Esc back")
+        text = screen.shows("GET /wait_here", "wait  ", "serving.py:", "Esc back")
+        assert re.search(r"wait  \S+serving\.py:\d+", text), "where it is, is not cut off"
         screen.press("\x1b")
         screen.shows("REQUEST")
         gate.open()
@@ -174,7 +175,8 @@ def test_run_with_a_dashboard_draws_serves_and_stops_with_it(backend: str, tmp_p
             assert answer.read() == b"ok"
         assert "printed by" not in screen.shows("requests 1 ", "GET /")
         screen.press("4")
-        screen.shows("printed by the application", "serves loud")
+        text = screen.shows("printed by the application", "serves loud")
+        assert text.index("serves loud") < text.index("printed by"), "as it was printed"
         screen.press("q")
         assert screen.exit() == 0
 

@@ -99,7 +99,7 @@ class Dashboard:
 
     def _learn(self) -> None:
         look = self.look
-        if self._take_log is not None:
+        if self._take_log is not None and not look.paused:
             look.log = (look.log + self._take_log())[-LOG_LINES:]
         latest = self._feed.latest()
         if latest and not look.paused:
@@ -180,7 +180,8 @@ class Dashboard:
         elif key in steps and look.stack is not None:
             look.stack_top = max(0, look.stack_top + steps[key])
         elif key in steps:
-            look.selected, look.anchor = max(0, look.selected + steps[key]), None
+            step = -steps[key] if look.view == "log" else steps[key]  # there it counts from the foot
+            look.selected, look.anchor = max(0, look.selected + step), None
         elif key in "1234" or key == "tab":
             number = (VIEWS.index(look.view) + 1) % len(VIEWS) if key == "tab" else int(key) - 1
             look.view, look.selected, look.anchor = VIEWS[number], 0, None
@@ -214,8 +215,11 @@ class Dashboard:
         except DualwsgiError as error:
             self.look.message = str(error)
             return []
-        if do != "stacks":
-            self.look.message = "done"
+        self.look.message = {
+            "drain": "draining: it stops when all requests have ended",
+            "reload": "reloading: new workers take over",
+            "scale": f"a worker {'more' if arguments.get('by', 0) > 0 else 'fewer'}",
+        }.get(do, "")
         return answers
 
     def _has_supervisor(self) -> bool:

@@ -40,12 +40,14 @@ HELP: Final = (
     ("o", "sort by the next column"),
     ("/", "filter lines by a text; Esc drops the filter"),
     ("p, Space", "pause the picture; the server goes on"),
-    ("+ -", "one application call at once more, or fewer"),
-    ("w W", "one worker process more, or fewer"),
-    ("r", "reload the application (asks first)"),
-    ("d", "drain: stop when all requests have ended (asks first)"),
-    ("Ctrl-L", "draw the whole screen anew"),
-    ("q, Ctrl-C", "leave"),
+    ("+ -, w W", "one call at once, one worker process: more, or fewer"),
+    ("r, d", "reload; drain: stop when all requests have ended (each asks first)"),
+    ("q, Ctrl-L", "leave; draw the whole screen anew"),
+    ("", ""),
+    ("busy, idle", "calls that run, of how many may; threads or greenlets that wait for one"),
+    ("queue, wait", "requests that wait for a call; how long (p95) those did that had to"),
+    ("refused, gone", "answered 503 for want of a call; clients that left before their answer"),
+    ("lag", "how late the server's own chores came: a call holds the loop"),
 )
 
 
@@ -102,7 +104,7 @@ def draw(figures: Figures | None, look: Look, width: int, height: int) -> list[T
     if look.help:
         body = [Text(f" {keys:14}{what}") for keys, what in HELP]
     elif look.stack is not None:
-        body = _stack(look, room)
+        body = _stack(look, width, room)
     elif look.detail is not None:
         body = _detail(figures, look, width)
     else:
@@ -240,9 +242,13 @@ def _table(figures: Figures, look: Look, width: int, room: int) -> list[Text]:
         tabs.append(f"   /{plain(look.filter)}{'_' if look.editing else ''}", style="bold")
     lines = [tabs, _heading(look.view, width)]
     space = max(1, room - len(lines))
+    if look.view == "log":  # the newest at the foot, and so many lines up from there
+        look.selected = max(0, min(look.selected, len(found) - space))
+        end = len(found) - look.selected
+        return [*lines, *(row.text for row in found[max(0, end - space) : end])]
     top = max(0, min(look.selected - space // 2, len(found) - space))
     for number, row in enumerate(found[top : top + space], top):
-        if number == look.selected and look.view != "log":
+        if number == look.selected:
             row.text.truncate(width, pad=True)
             row.text.stylize("reverse")
         lines.append(row.text)
@@ -341,17 +347,21 @@ def _workers(figures: Figures, look: Look) -> list[Row]:
 def _log(figures: Figures, look: Look) -> list[Row]:
     if not look.owned:
         return [Row(Text(" the server prints to where it was started", "dim"))]
-    return [Row(Text(" " + plain(line))) for line in reversed(look.log)]
+    return [Row(Text(" " + plain(line))) for line in look.log]
 
 
-def _stack(look: Look, room: int) -> list[Text]:
+def _stack(look: Look, width: int, room: int) -> list[Text]:
     lines = []
     for stack in look.stack or ():
         of = f"greenlet {stack['greenlet']:#x}" if stack["greenlet"] else f"thread {stack['thread']:#x}"
         lines.append(Text(f" {plain(stack['what'])}   {of}", style="bold"))
         # The innermost call first: that is where it is stuck.
         for frame in reversed(stack["frames"]):
-            lines.append(Text(f"   {plain(frame['function'])}  {plain(frame['file'])}:{frame['line']}"))
+            function, place = plain(frame["function"]), f"{plain(frame['file'])}:{frame['line']}"
+            left = width - cell_len(function) - 6
+            if len(place) > left > 3:
+                place = f"...{place[3 - left :]}"  # its end is what tells
+            lines.append(Text(f"   {function}  {place}"))
             if frame["code"]:
                 lines.append(Text(f"       {plain(frame['code'])}", style="cyan"))
     if not lines:

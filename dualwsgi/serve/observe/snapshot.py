@@ -139,6 +139,8 @@ def _in_flight(
         name = _phase_name(conn)
         if name not in _QUIET:
             found.append(_describe(conn, name, now, pid))
+    # A call of no request is one that has ended while this was looked at.
+    found = [one for one in found if one["target"] != "-" or one["phase"] != "running"]
     found.sort(key=lambda one: -float(one["age"]))
     return found[:LISTED]
 
