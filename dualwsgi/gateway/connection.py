@@ -179,7 +179,7 @@ class Connection:
         """Goes on as far as it can without waiting."""
         if self.phase is not _IDLE:
             return self._resume(turn)
-        read = self._read
+        read = self._read  # a local: CPython 3.11 takes twice as long to call what is in a slot
         try:
             data = read(HEAD_READ)
         except BlockingIOError:
@@ -188,7 +188,8 @@ class Connection:
         except OSError:
             return CLOSE
         # Clients repeat their heads octet for octet.  The shortest way: it is the last one again, alone
-        # or with its body.
+        # or with its body.  A look-up in the memory and nine keys laid over a copy are a tenth of all that
+        # a small request costs here.
         usual = self._usual
         if len(data) == usual.whole and (data == usual.head or data.startswith(usual.head)):
             turn.counters.head_hits += 1

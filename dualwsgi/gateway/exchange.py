@@ -71,18 +71,18 @@ class Exchange:
                 finally:
                     exc_info = None
         plans = self._conn.site.plans
-        key: tuple[Any, ...] = (status, *headers)
+        key = status, tuple(headers)
         try:
             plan = plans.known.get(key)
         except TypeError:  # lists for tuples, say, which make no key
-            self.plan = self._checked(plan_response(status, key[1:], self._conn.site.server_field))
+            self.plan = self._checked(plan_response(status, key[1], self._conn.site.server_field))
         else:
             self.plan = plan if plan is not None else self._new_plan(key)
-        return self.write
+        return self
 
-    def _new_plan(self, key: tuple[Any, ...]) -> ResponsePlan:
+    def _new_plan(self, key: tuple[str, tuple[tuple[str, str], ...]]) -> ResponsePlan:
         site = self._conn.site
-        plan = plan_response(key[0], key[1:], site.server_field)
+        plan = plan_response(*key, site.server_field)
         # Equal keys must mean equal octets, which holds for str and not for its subclasses.
         if len(plan.head) <= 2048:
             plan = site.plans.recall(key) or plan
@@ -100,6 +100,9 @@ class Exchange:
         if self.ended:
             raise ApplicationError("write() after the end of the response")
         self.send(data, None)
+
+    # So that start_response need not make a method object, which hardly any application calls.
+    __call__ = write
 
     # Sending the response
 

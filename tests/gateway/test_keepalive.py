@@ -46,6 +46,36 @@ def test_a_head_that_fills_a_read_hides_no_request_behind_it(serve: Serve, over:
         assert client.response().body == b"GET /behind "
 
 
+def test_a_head_that_comes_again_has_a_body_and_an_environ_of_its_own(serve: Serve, over: str) -> None:
+    """The shortest way takes a head with the octets of the last one, and the body behind it, for known."""
+    environs: list[dict[str, Any]] = []
+
+    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+        assert "spoilt" not in environ
+        environ["spoilt"] = environ["REMOTE_ADDR"] = environ["PATH_INFO"] = "by the application"
+        environs.append(environ)
+        start_response("200 OK", [])
+        return [environ["wsgi.input"].read()]
+
+    served = serve(app, over=over)
+    client, other = served.client(), served.client()
+    for number in range(100, 120):
+        octets = request("POST", "/same", body=b"number %d" % number)
+        for each in (client, other):
+            assert each.send(octets).response().body == b"number %d" % number
+    handles = [environ["dualwsgi.deadline"] for environ in environs]
+    assert len(set(handles)) == 2, "one of each connection"
+    assert handles[-1] is handles[1]
+    assert handles[-1] is not handles[-2]
+    # A body in two pieces, and one with a request behind it, in the same octets as far as they go.
+    assert client.send(octets[:-4]).silent(0.01)
+    assert client.send(octets[-4:]).response().body == b"number 119"
+    client.send(octets + request("GET", "/behind"))
+    assert [client.response().body for _ in range(2)] == [b"number 119", b""]
+    with pytest.raises(ValueError, match="over"):
+        environs[-4]["wsgi.input"].read()  # what was kept of it does not read from the next one
+
+
 def mixed(number: int) -> tuple[bytes, bytes]:
     """A request of one of several kinds, and the body of its answer."""
     kinds = [
