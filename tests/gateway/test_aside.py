@@ -92,8 +92,9 @@ class Waiting(logging.Handler):
         self._gate = gate
         self.records: list[str] = []
 
-    def createLock(self) -> None:  # the standard library's name
-        self.lock = None
+    def handle(self, record: logging.LogRecord) -> bool:
+        self.emit(record)  # and holds no lock meanwhile
+        return True
 
     def emit(self, record: logging.LogRecord) -> None:
         self._gate.wait()
