@@ -115,7 +115,7 @@ class Supervisor:
         try:
             self._watch_files(config)
             self._begin(config, find_identity(config), inherited)
-            while self._fleet.processes or not self._fleet.stopping:
+            while self._fleet.processes or not self._fleet.stopping or self._upgrade is not None:
                 try:
                     self._turn()
                 except Exception:
@@ -298,6 +298,9 @@ class Supervisor:
     # Signals
 
     def _on_signal(self, number: signal.Signals) -> None:
+        if self._upgrade is not None and number in (*STOPS, signal.SIGQUIT):
+            # Whoever stops the server does not want another in its place.
+            self._upgrade.stop(number)
         match number:
             case signal.SIGTERM | signal.SIGINT:
                 if self.draining:
@@ -371,6 +374,8 @@ class Supervisor:
         if outcome is None:
             return
         self._upgrade = None
+        if self.draining:
+            return  # both were told to stop
         if outcome:
             logger.error("the upgrade has failed, and nothing has changed: the new supervisor %s", outcome)
             return

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import _socket
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -48,6 +49,10 @@ class Upgrade:
         finally:
             theirs.close()
         self.pid = self._popen.pid
+
+    def stop(self, number: signal.Signals) -> None:
+        """Ends the new supervisor as its elder is ended: it does not serve yet, or has just begun to."""
+        self._popen.send_signal(number)
 
     def outcome(self) -> str | None:
         """ "" once it serves; why it never will; None while that is open."""

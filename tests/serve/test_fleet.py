@@ -71,6 +71,17 @@ def test_no_request_is_lost_however_workers_come_and_go(start: Start, backend: s
     assert "ERROR" not in fleet.log
 
 
+def test_who_is_stopped_in_the_middle_of_an_upgrade_leaves_no_successor(start: Start) -> None:
+    fleet = start("--supervise", bind=port_for_two())
+    address = fleet.serves()
+    fleet.signal(signal.SIGUSR2)
+    successor = int(fleet.says(r"process (\d+) is the new supervisor"))
+    assert fleet.stop() == 0
+    eventually(lambda: not Path(f"/proc/{successor}").exists(), PATIENCE, every=EVERY)
+    with pytest.raises(ConnectionRefusedError):
+        Client(address)
+
+
 def test_recycling_by_requests_loses_none(start: Start, backend: str) -> None:
     options = ("--workers", "2", "--preload", "--max-requests", "50", "--max-requests-jitter", "9")
     fleet = start("--backend", backend, *options)
