@@ -75,6 +75,11 @@ class Stream(Protocol):
         ...
 
     @property
+    def is_greeted(self) -> bool:
+        """The client has begun the handshake, where there is one."""
+        ...
+
+    @property
     def peer_environ(self) -> dict[str, Any]:
         """REMOTE_*, SERVER_* and what else the connection, not the request, says to environ.
 

@@ -69,7 +69,7 @@ AT_ONCE: Final = (0.0, 0.0)
 """The arrival of a request whose head, and body if it was collected, came in one read."""
 
 _IDLE = Phase.IDLE
-_WAITING: Final = frozenset({Phase.FRESH, Phase.PREAMBLE, Phase.HANDSHAKE, Phase.IDLE, Phase.LINGER})
+_WAITING: Final = frozenset({Phase.FRESH, Phase.PREAMBLE, Phase.IDLE, Phase.LINGER})
 LF: Final = 10
 CR: Final = 13
 INTERIM: Final = re.compile(r"1(?:0[2-9]|[1-9][0-9])(?: [\t\x20-\x7e]*)?")
@@ -1079,7 +1079,13 @@ class Connection:
 
     @property
     def _is_waiting(self) -> bool:
-        """Whether nothing of a request is in: stray line ends are nothing of it."""
+        """Whether nothing of a request, or of the handshake before it, is in.
+
+        Stray line ends are nothing of it.  A handshake that has begun has its own deadline, as a head has: to
+        end it for its silence would be to end it just when a busy server has come to answer it.
+        """
+        if self.phase is Phase.HANDSHAKE:
+            return not self.stream.is_greeted
         return self.phase in _WAITING or (self.phase is Phase.HEAD and not self.buffer.strip(b"\r\n"))
 
     @property

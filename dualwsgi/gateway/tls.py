@@ -64,8 +64,8 @@ class TlsStream:
         "_pending",
         "_raw",
         "_secure",
-        "_started",
         "fd",
+        "is_greeted",
         "peer_environ",
         "read",
         "write",
@@ -81,7 +81,7 @@ class TlsStream:
         self._object = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
         self._pending = b""  # encrypted, and not yet taken by the lower stream
         self._ahead = 0  # plain octets whose encrypted form is in `_pending`, and were not reported
-        self._started = False
+        self.is_greeted = False
         self._secure = False  # both sides have finished the handshake, and this one may still send
         self.fd = raw.fd
         self.peer_environ = raw.peer_environ  # after the handshake, what the session adds to that
@@ -127,8 +127,8 @@ class TlsStream:
 
     def unread(self, data: bytes) -> None:
         """Octets that have come in before or in the handshake.  Raises BadRequest as handshake() does."""
-        if not self._started:
-            self._started = True
+        if not self.is_greeted:
+            self.is_greeted = True
             # HTTP begins with a letter, or with an empty line that is passed over.
             if data[0] != HANDSHAKE_RECORD and (data[:1].isalpha() or data[:1] in b"\r\n"):
                 raise BadRequest(400, "plain HTTP on a port that speaks HTTPS; ask again by https://")

@@ -149,21 +149,20 @@ class Worker:
 
     def live(self) -> int:
         server, backend = self._server, self._server.backend
+        window: float | None = None
         with select.epoll() as either:
             either.register(self._channel.fileno(), select.EPOLLIN)
             either.register(self._signals.fileno(), select.EPOLLIN)
             self._channel.say("ready")
             while not self._leaving:
                 backend.wait_readable(either.fileno(), None)
-                self._look()
+                window = self._look()
         if self._share is not None:
             self._share.leave()
         if self._at_once:
             server.stop(0.0)
         else:
-            window = DRAIN_WINDOW if self._window is None else self._window
-            self._window = None
-            server.stop(window=window, meanwhile=self._look)
+            server.stop(window=DRAIN_WINDOW if window is None else window, meanwhile=self._look)
         self._signals.close()
         return 0
 

@@ -24,13 +24,15 @@ from wire import eventually, request
 import dualwsgi
 from dualwsgi.config import Config, knobs, parse_bind
 from dualwsgi.errors import ConfigError
-from dualwsgi.serve import nursery, supervisor
+from dualwsgi.serve import nursery, supervisor, worker
 from dualwsgi.serve.channel import Channel, pair
 from dualwsgi.serve.errorlog import tell
 from dualwsgi.serve.identity import Identity, PidFile, find_identity
 from dualwsgi.serve.job import Job
-from dualwsgi.serve.listener import adopt_listener
+from dualwsgi.serve.listener import adopt_listener, open_listener
 from dualwsgi.serve.process import Process, spawn, why_it_died
+from dualwsgi.serve.server import DRAIN_WINDOW, Server
+from dualwsgi.serve.shares import Shares
 from dualwsgi.serve.signals import SignalQueue
 from dualwsgi.serve.supervisor import Supervisor
 from dualwsgi.serve.survivors import lost_by_fork
@@ -345,6 +347,8 @@ def test_a_server_sleeps_through_no_signal(backend: str) -> None:
 
 FORKER = """\
 import os, select, signal
+from dualwsgi.serve.server import DRAIN_WINDOW, Server
+from dualwsgi.serve.shares import Shares
 from dualwsgi.serve.signals import SignalQueue
 
 queue = SignalQueue([signal.SIGTERM])
@@ -374,6 +378,8 @@ from dualwsgi.green import originals
 
 green.patch()
 
+from dualwsgi.serve.server import DRAIN_WINDOW, Server
+from dualwsgi.serve.shares import Shares
 from dualwsgi.serve.signals import SignalQueue
 
 queue, done = SignalQueue(), []
@@ -519,3 +525,42 @@ def test_a_reload_opens_a_unix_socket_anew_whose_file_was_removed(tmp_path: Path
     inherited.close()
     second[1].close()
     over._fleet.shares.close()
+
+
+def test_a_worker_leaves_as_slowly_as_it_was_told_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    windows: list[float] = []
+
+    class Told(Server):
+        def stop(self, *args: Any, window: float = -1.0, **more: Any) -> bool:
+            windows.append(window)
+            return super().stop(*args, window=window, **more)
+
+    monkeypatch.setattr(worker, "Server", Told)
+    shares = Shares()
+    for said, window in (("drain", 3.5), ("", DRAIN_WINDOW)):
+        address = f"unix:{tmp_path / str(window)}"
+        listener = open_listener(parse_bind(address), Config())
+        mine, theirs = pair()
+        channel = Channel(theirs)
+        job = Job(
+            "worker",
+            "",
+            "",
+            Config(),
+            ((address, os.dup(listener.sock.fileno())),),
+            shares.fileno(),
+            0,
+            -1,
+            0,
+        )
+        made = worker.Worker(channel, job, answering())
+        if said:
+            mine.say(said, window)
+        else:
+            signal.raise_signal(signal.SIGTERM)
+        assert made.live() == 0
+        assert windows.pop() == window
+        mine.close()
+        channel.close()
+        listener.close()
+    shares.close()

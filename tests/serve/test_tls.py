@@ -12,6 +12,7 @@ import ssl
 import subprocess
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -367,6 +368,49 @@ def test_a_handshake_octet_by_octet_is_a_handshake(serve: Serve) -> None:
         made.write(request("GET", "/", CLOSE))
         flush()
         assert until_done(lambda: made.read(65536)).startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+def test_a_handshake_that_has_begun_is_finished_and_served_by_a_server_that_stops(serve: Serve) -> None:
+    served = serve(answering(), over="tls")
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    made = pki.trusting().wrap_bio(incoming, outgoing, server_hostname="localhost")
+    with Client(served.address.replace("https", "http")) as client, ThreadPoolExecutor(1) as beside:
+        with pytest.raises(ssl.SSLWantReadError):
+            made.do_handshake()
+        octets = outgoing.read()
+        client.send(octets[:100])
+        assert served.ask().status == 200  # so those have been read
+        stopping = beside.submit(served.server.stop, window=0.0)
+        eventually(lambda: refused(served.port))
+        assert client.silent(0.2)  # it has looked at its connections meanwhile
+        client.send(octets[100:])
+        while True:
+            try:
+                made.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                client.send(outgoing.read())
+                incoming.write(client.sock.recv(65536))
+        made.write(request())
+        client.send(outgoing.read())
+        while True:
+            try:
+                assert made.read(65536).startswith(b"HTTP/1.1 200 OK\r\n")
+                break
+            except ssl.SSLWantReadError:
+                incoming.write(client.sock.recv(65536))
+        client.close()
+        assert stopping.result(PATIENCE)
+
+
+def refused(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port)).close()
+    except ConnectionRefusedError:
+        return True
+    except ConnectionResetError:
+        pass  # it was still in the backlog when that was closed
+    return False
 
 
 def test_an_end_without_close_notify_is_seen_by_the_tests_client(serve: Serve) -> None:
