@@ -72,7 +72,7 @@ def test_no_request_is_lost_however_workers_come_and_go(start: Start, backend: s
 
 
 def test_who_is_stopped_in_the_middle_of_an_upgrade_leaves_no_successor(start: Start) -> None:
-    fleet = start("--supervise", bind=port_for_two())
+    fleet = start("--supervise", bind=f"127.0.0.1:{free_port()}")
     address = fleet.serves()
     fleet.signal(signal.SIGUSR2)
     successor = int(fleet.says(r"process (\d+) is the new supervisor"))
