@@ -33,6 +33,7 @@ from ..config import BackendName, Config, available_cores
 from .identity import Identity
 from .job import Job
 from .process import Process, fork_from, spawn, why_it_died
+from .server import DRAIN_WINDOW
 from .shares import Shares
 from .watching import ABORT_MARGIN, ask_interval, watch, why_replace
 
@@ -261,7 +262,7 @@ class Fleet:
         }
         complete = self.complete
         # Who has changed the code wants to see it, also over a connection that the browser has kept.
-        window = 0.0 if generation.config.reload else REPLACED_WINDOW
+        window = DRAIN_WINDOW if generation.config.reload else REPLACED_WINDOW
         numbers = {place.number for place in self._places}
         for worker in staying:
             if worker.place not in numbers:
@@ -286,7 +287,7 @@ class Fleet:
     def _limit_leaving(self, worker: Process) -> None:
         leaving = [w for w in self.workers if w.leaving and w.place == worker.place]
         for slow in sorted(leaving, key=lambda w: w.born)[:-MOST_LEAVING]:
-            slow.channel.say("drain", 0.0)
+            slow.channel.say("drain", DRAIN_WINDOW)
 
     def _drop(self, worker: Process) -> None:
         """Ends one that does not serve yet; if it has just begun to, it takes it for a drain."""
@@ -403,7 +404,7 @@ class Fleet:
             if self.unready:
                 process.channel.say("unready")
             if self.stopping and not process.leaving:
-                self.let_go(process, 0.0)
+                self.let_go(process, DRAIN_WINDOW)
 
     def _is_forked(self, ticket: int, pid: int) -> None:
         worker = self.processes.get(ticket)
