@@ -128,11 +128,11 @@ def test_the_backlog_outlives_a_worker_that_is_killed(start: Start) -> None:
 def test_a_worker_that_idles_lives_on_and_one_that_stands_still_is_replaced(
     start: Start, backend: str
 ) -> None:
-    fleet = start("--supervise", "--backend", backend, "--timeout", "0.4")
+    fleet = start("--supervise", "--backend", backend, "--timeout", "1")
     address = fleet.serves()
     (worker,) = fleet.ready()
     with Client(address) as client:
-        assert client.silent(1.0)  # more than twice the timeout
+        assert client.silent(1.6)  # seconds, more than the timeout
     assert int(ask(address)["X-Pid"]) == worker
     os.kill(worker, signal.SIGSTOP)
     fleet.says("was killed: its loop has stood still for")
