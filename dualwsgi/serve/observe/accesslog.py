@@ -14,6 +14,7 @@ import os
 import stat
 import sys
 import time
+from collections.abc import Callable
 from posix import write
 from typing import Any, Final
 
@@ -22,7 +23,7 @@ from ...errors import ConfigError
 from ...gateway.heads import Request
 from ...gateway.site import logger
 from ...http11.head import HTTP_11
-from ...native import native_lock
+from ...native import native_lock, start_native
 from .datagram import connect_datagram
 from .journal import Journal
 from .logformat import COMBINED, MONTHS, Ended, Format, escaped
@@ -33,6 +34,9 @@ LINES_HELD: Final = 512
 
 COMPLAINT_INTERVAL: Final = 60.0
 """Seconds between two reports that the log cannot be written, or opened anew."""
+
+LAST_PATIENCE: Final = 2.0
+"""Seconds that a pipe has to take the last lines."""
 
 NEWLINE: Final = 10
 
@@ -229,12 +233,24 @@ class AccessLog:
         return None
 
     def close(self) -> None:
+        """Writes what is held; to a pipe only if that is read soon, so that none keeps a server."""
+        if self._syslog or self._fd < 0 or stat.S_ISREG(os.fstat(self._fd).st_mode):
+            self._finish()
+            return
+        done = native_lock()
+        done.acquire()
+        start_native(self._finish, done.release)
+        if not done.acquire(timeout=LAST_PATIENCE):
+            logger.error("nobody reads the access log: its last lines are lost")
+
+    def _finish(self, then: Callable[[], object] = bool) -> None:
         self.flush()
         # A call that outlives its server may still log; the number may be another file's by then.
         with self._flushing:
             fd, self._fd = self._fd, -1
         if self._target != "-" and fd >= 0:
             os.close(fd)
+        then()
 
 
 def open_syslog(target: str) -> int:
