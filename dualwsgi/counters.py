@@ -126,16 +126,18 @@ class Histogram:
         counts = self.counts
         octets = struct.pack(f"{len(lengths)}d", *lengths)
         upper, lower = octets[_UPPER::8], octets[_LOWER::8]
-        if upper.count(0x3F) == len(upper):  # 31 microseconds to 2 seconds: one octet tells the bucket
+        first = upper[0]
+        if upper.count(first) == len(upper):  # from 31 microseconds to 2 seconds, say: one octet tells
             seen = []
+            named = first << 8
             left = len(lower)
             while left:  # as often as there are buckets, which is cheaper than a look at each length
                 octet = lower[0]
                 lower = lower.replace(lower[:1], b"")
-                counts[0x3F00 | octet] += left - len(lower)  # a Counter has 0 for what it lacks
+                counts[named | octet] += left - len(lower)  # a Counter has 0 for what it lacks
                 left = len(lower)
                 seen.append(octet)
-            found: Iterable[int] = [0x3F00 | max(seen)]
+            found: Iterable[int] = [named | max(seen)]
         else:
             found = _buckets(lengths)
             counts.update(found)
@@ -402,7 +404,7 @@ class Counters:
             for line, ats in places.items():
                 of_line = [[column[at] for at in ats] for column in columns]
                 self._route(line.route_name()).add_phases(of_line)
-        self._last_clocked = (self._last_clocked + clocked)[-RECENT * CLOCKED :]
+        self._last_clocked = (self._last_clocked + clocked[-RECENT * CLOCKED :])[-RECENT * CLOCKED :]
         lengths = clocked[CLOCKED - 1 :: CLOCKED]
         for at, past in enumerate(self.slowest):
             if past.phases is None and past.seconds in lengths:

@@ -30,6 +30,10 @@ logger = logging.getLogger("dualwsgi")
 Application = Callable[..., Any]
 
 
+Told = Callable[[Request | None, dict[str, Any], str, int, float], None]
+"""What is called once a response; see AccessLog."""
+
+
 class AccessLog(Protocol):
     """What is told of each response.  `reads` are the request fields, in lower case, that it may tell of."""
 
@@ -97,7 +101,7 @@ class Site:
         self.header_rate = config.min_header_rate
         self.body_pace = pace(config.min_body_rate)
         self.response_pace = pace(config.min_response_rate)
-        self.log = log
+        self.log: Told | None = log  # whoever watches this site may stand before it
         self.health = HealthLane(checks, self.server_field) if checks else None
         self.refused_at = -inf  # when a request was last turned away, in monotonic seconds
         base = base_environ(multiprocess=config.supervised)

@@ -24,7 +24,7 @@ from ..config import AUTO, ClockMode, Config
 from ..counters import Counters
 from ..errors import ConfigError
 from ..gateway.connection import Connection
-from ..gateway.site import Application, Site
+from ..gateway.site import AccessLog, Application, Site
 from ..gateway.timed import TimedConnection
 from ..seam import Backend, Door, Share, Stream, Turn, View
 from .census import Census
@@ -58,11 +58,12 @@ class _SiteDoor:
         certificates: Certificates | None,
         census: Census | None,
         share: Share | None,
+        log: AccessLog | None,
     ) -> None:
         self.share = share
         self.sock = listener.sock
         self.peer_environ = listener.peer_environ
-        self.flush: Callable[[], object] | None = site.log.flush if site.log is not None else None
+        self.flush: Callable[[], object] | None = log.flush if log is not None else None
         self._site = site
         self._certificates = certificates
         self._census = census
@@ -208,7 +209,7 @@ class Server:
         self._sites += sites
         self._clocks += [PhaseClock(site, config.phase_clock, self.backend.gave_way) for site in sites]
         return [
-            _SiteDoor(listener, site, self._certificates, self._census, self._share)
+            _SiteDoor(listener, site, self._certificates, self._census, self._share, log)
             for listener, site in zip(self._listeners, sites, strict=True)
         ]
 

@@ -48,7 +48,6 @@ class PhaseClock:
         self._site = site
         self._app = site.app
         self._log = site.log
-        self.reads = site.log.reads if site.log is not None else frozenset[str]()
         self._gave_way = gave_way
         self._open: dict[Connection, Call | _Whole] = {}
         self._gap = self._skip = 0  # requests between two samples, and until the next
@@ -63,7 +62,7 @@ class PhaseClock:
         self._usual = self._every if mode == "all" else self._app
         self._gap = self._left = 0
         self._site.app = self._usual
-        self._site.log = self if mode == "all" else self._log
+        self._site.log = self._ended if mode == "all" else self._log
         self.tick(monotonic())
 
     def tick(self, now: float) -> None:
@@ -98,7 +97,7 @@ class PhaseClock:
             # So that the next samples are spread over three quarters of a second.
             seconds = max(monotonic() - self._began, 1e-6)
             self._gap = min(FURTHEST, int(0.75 * (self._gap + 1) / seconds))
-        self._site.log = self
+        self._site.log = self._ended
         conn: Connection = environ["dualwsgi.send_interim"].__self__
         began = monotonic()
         self._open[conn] = call = Call(conn.since, began, thread_time)
@@ -116,7 +115,7 @@ class PhaseClock:
         conn = environ["dualwsgi.send_interim"].__self__
         began = monotonic()
         result: Iterable[bytes] = self._app(environ, start_response)
-        # The short way, for what is sent as a whole: see __call__.
+        # The short way, for what is sent as a whole: see _ended().
         if type(result) is list:
             self._open[conn] = conn.since, began, monotonic()
             return result
@@ -127,7 +126,7 @@ class PhaseClock:
 
     # In the log's place
 
-    def __call__(
+    def _ended(
         self, request: Request | None, peer: dict[str, Any], status: str, size: int, seconds: float
     ) -> None:
         """See dualwsgi.gateway.site.AccessLog."""
@@ -148,8 +147,3 @@ class PhaseClock:
                 clocked += (request.line, head, body, queued, application, sending, first, cpu, seconds)
         if self._log is not None:
             self._log(request, peer, status, size, seconds)
-
-    def flush(self) -> None:
-        """See dualwsgi.gateway.site.AccessLog."""
-        if self._log is not None:
-            self._log.flush()

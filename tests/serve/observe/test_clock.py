@@ -244,7 +244,7 @@ def test_samples_are_few_a_second_and_in_between_nobody_pays(monkeypatch: pytest
 def test_a_connection_that_was_cut_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(monkeypatch, "sampled")
     world.site.app({"dualwsgi.send_interim": world.conn.interim}, None)
-    assert world.site.log is world.clock
+    assert world.site.log == world.clock._ended
     world.conn.phase = clock.Phase.CLOSED
     world.site.on_tick(world.now)
     assert world.site.log is None
