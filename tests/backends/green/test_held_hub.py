@@ -30,12 +30,15 @@ def compute(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
 def test_a_call_that_computes_is_named_once_with_its_request_and_its_stack(serve: Serve, kit: Kit) -> None:
     served = serve(compute, max_blocking_time=0.05)
     client = served.client()
-    for _ in range(3):
+
+    def held_often() -> bool:  # a machine that is busy otherwise may let the watcher sleep through one
         assert client.send(request("POST", "/burn?0.2")).response().status == 200
+        return served.counter("hub_held") >= 3
+
+    eventually(held_often)
     (line,) = eventually(kit.log.take)
     assert "127.0.0.1 POST /burn?0.2 has kept the hub" in line
     assert "in compute" in line and "thread_time() < end" in line
-    assert eventually(lambda: served.counter("hub_held") >= 3)
 
 
 def test_calls_that_are_quick_are_not_reported(serve: Serve) -> None:
