@@ -44,9 +44,11 @@ def kit(backend: str, request: pytest.FixtureRequest) -> Iterator[Kit]:
     try:
         yield kit
     finally:
-        kit.close()
-        logger.removeFilter(kit.log)
-        logger.setLevel(level)
+        try:
+            kit.close()
+        finally:
+            logger.removeFilter(kit.log)
+            logger.setLevel(level)
     kit.check()
 
 

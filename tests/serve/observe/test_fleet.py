@@ -131,7 +131,7 @@ def test_sent_is_counted_is_logged_across_a_reload(
             [sys.executable, "-m", "dualwsgi", "ctl", "snapshot", "--json", "--socket", str(running.control)],
             capture_output=True,
             check=True,
-            timeout=PATIENCE,
+            timeout=4 * PATIENCE,
         ).stdout
     )
     assert listed["totals"]["requests"] == 20
