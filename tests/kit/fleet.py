@@ -17,7 +17,7 @@ from time import monotonic
 
 from wire import CLOSE, Client, ProtocolError, Response, eventually, request
 
-PATIENCE = 30.0  # seconds; far more than anything here takes
+PATIENCE = 45.0  # seconds; far more than anything here takes
 SILENCE = 0.25  # seconds; a server that drains lets go of connections that are silent for twice as long
 EVERY = 0.02  # seconds between two looks: what is waited for is a process, and each look reads its log
 
