@@ -38,7 +38,15 @@ class Fleet:
             cwd=ROOT,
         )
         self.pid = self._popen.pid
-        self.until(lambda: " serves " in self.log, "serve")
+        try:
+            self.until(lambda: " serves " in self.log or self._popen.poll() is not None, "serve")
+            if self._popen.poll() is not None:
+                raise Failed(f"it has ended; its log:\n{self.log}")
+        except Failed:
+            self._popen.kill()
+            self._popen.wait()
+            self._log.close()
+            raise
 
     def __enter__(self) -> Fleet:
         return self
