@@ -116,10 +116,12 @@ def test_keys_filter_sort_pause_explain_and_change(served: Served) -> None:
         assert not served.server.draining
         screen.press("-")
         screen.shows("up to 31 calls at once", "busy 0/31")
-        for width, height in [(80, 24), (30, 8), (120, 30)]:
+        for width, height in [(80, 24), (30, 8), (200, 50)]:
             screen.resize(width, height)
             screen.screen.reset()
             screen.shows("too small" if width < 80 else "requests 9 ")
+        text = screen.until(lambda text: re.search("2xx [67] ", text) and "? help" in text.splitlines()[-1])
+        assert [len(line) for line in text.splitlines()] == [200] * 50
         screen.press("1")
         screen.until(lambda text: "? help" in text.splitlines()[-1])
         screen.press("q")
