@@ -19,8 +19,11 @@ __all__ = ["Share", "Shares"]
 
 SLOTS: Final = 4096
 ABSENT: Final = 0xFFFFFFFF
-SLACK: Final = 4
-"""Connections, beside an eighth of its own, by which a worker may be ahead of the least busy."""
+SLACK: Final = 1
+"""Connections, beside an eighth of its own, by which a worker may be ahead of the least busy.
+
+With 4 of them, four connections that a proxy keeps were all one worker's.
+"""
 
 
 class Shares:
@@ -82,6 +85,7 @@ class Share:
         self._memory = mmap.mmap(descriptor, SLOTS * 4)
         self._slots = memoryview(self._memory).cast("I")
         self._slot = slot
+        self._slots[slot] = 0  # the others know of it before it has accepted anything
         self._yielded = False
 
     def room(self, load: int, most: int) -> int:
