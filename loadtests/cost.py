@@ -20,6 +20,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
+from time import monotonic, sleep
 
 from dualwsgi.compare.process import Process
 from loadtests.peers import wrk
@@ -27,6 +28,10 @@ from loadtests.peers.drives import How, Running, Wrk
 from loadtests.peers.rounds import first_answer
 from loadtests.peers.servers import REPOSITORY, free_port
 from loadtests.peers.stats import paired_ratios, spread
+from loadtests.watcher import WATCHING
+
+PATIENCE = 20.0
+"""Seconds that a viewer may take to start."""
 
 
 @dataclass(frozen=True)
@@ -145,6 +150,12 @@ def _watched(name: str, variant: Variant, scratch: Path, how: How) -> Iterator[N
         cpu=how.client_cpu,
     )
     try:
+        deadline = monotonic() + PATIENCE
+        while WATCHING not in (scratch / "viewer.out").read_text():
+            viewer.check()
+            if monotonic() > deadline:
+                raise TimeoutError(f"the viewer does not watch after {PATIENCE:g} s")
+            sleep(0.01)
         yield
         viewer.check()
     finally:
