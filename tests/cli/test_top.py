@@ -8,16 +8,18 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import termios
+import threading
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from serving import Gate, Kit, Served
+from serving import Gate, Kit, Served, answering
 from terminal import Terminal
 from wire import PATIENCE, request
 
@@ -84,6 +86,59 @@ def test_known_traffic_is_drawn_and_a_stuck_request_is_found_by_its_stack(served
         assert termios.tcgetattr(screen.fd) == before
     assert screen.raw.count(b"\x1b[?1049h") == screen.raw.count(b"\x1b[?1049l") == 1
     assert screen.raw.rstrip().endswith(b"\x1b[?1049l")
+
+
+def test_what_waits_for_a_lock_or_a_socket_or_computes_is_found_by_its_stack(
+    kit: Kit, gate: Gate, tmp_path: Path
+) -> None:
+    net: Any = socket
+    if kit.backend == "green":
+        from dualwsgi.green import socket as net
+    theirs, ours = net.socketpair()
+    over = threading.Event()
+
+    def wanting_a_lock() -> None:
+        gate.wait()
+
+    def asking_somebody() -> None:
+        assert theirs.recv(1) == b"!"
+
+    def computing() -> None:
+        while not over.is_set():
+            pass
+
+    # In this order, since what computes on green lets nobody else come in.
+    stuck = {"/lock": wanting_a_lock, "/upstream": asking_somebody, "/loop": computing}
+
+    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+        stuck[environ["PATH_INFO"]]()
+        return answering()(environ, start_response)
+
+    served = kit.serve(app, control_socket=str(tmp_path / "control.sock"))
+    clients = []
+    with top(served, 120, 40) as screen:
+        try:
+            for number, target in enumerate(stuck, 1):
+                clients.append(served.client().send(request(target=target)))
+                screen.shows(f"busy {number}/", f"GET {target}")
+            for target, call in stuck.items():
+                screen.press(f"{target}\r")  # its slash is the key that filters
+                screen.until(lambda text, its=f"GET {target}": text.count("GET /") == 1 and its in text)
+                screen.press("\r")
+                screen.shows(call.__name__, "Esc back")
+                screen.press("\x1b")
+                screen.shows("REQUEST")
+                screen.press("\x1b")
+                screen.shows(*(f"GET {other}" for other in stuck))
+        finally:
+            over.set()
+            gate.open()
+            os.write(ours.fileno(), b"!")
+        assert [client.response().status for client in clients] == [200] * len(stuck)
+        screen.press("q")
+        assert screen.exit() == 0
+    theirs.close()
+    ours.close()
 
 
 @on_one_backend
