@@ -18,6 +18,7 @@ from ..errors import ConfigError
 from ..gateway.heads import Request
 from ..gateway.site import AccessLog, Application
 from .loader import load_hook
+from .observe.calls import connection_of
 
 if TYPE_CHECKING:
     from ..config import Config
@@ -78,7 +79,7 @@ class RequestHooks:
             if ended is not None:
                 if len(under_way) >= MOST:
                     under_way.pop(next(iter(under_way), None), None)
-                under_way[environ["dualwsgi.send_interim"].__self__] = environ
+                under_way[connection_of(environ)] = environ
             if begun is not None:
                 try:
                     begun(environ)
@@ -108,8 +109,8 @@ class _Ends:
     def __call__(
         self, request: Request | None, peer: dict[str, Any], status: str, size: int, seconds: float
     ) -> None:
-        interim = peer.get("dualwsgi.send_interim")
-        environ = self._open.pop(interim.__self__, None) if interim is not None else None
+        conn = connection_of(peer)
+        environ = self._open.pop(conn, None) if conn is not None else None
         if environ is not None:
             try:
                 self._ended(environ, status, seconds)

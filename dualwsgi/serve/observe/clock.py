@@ -23,7 +23,7 @@ from ...gateway.connection import Connection
 from ...gateway.heads import Request
 from ...gateway.phase import Phase
 from ...gateway.site import Site
-from .calls import Call, watch_result
+from .calls import Call, connection_of, watch_result
 
 __all__ = ["PhaseClock"]
 
@@ -130,9 +130,8 @@ class PhaseClock:
         self, request: Request | None, peer: dict[str, Any], status: str, size: int, seconds: float
     ) -> None:
         """See dualwsgi.gateway.site.AccessLog."""
-        interim = peer.get("dualwsgi.send_interim")
-        if interim is not None and request is not None:
-            conn = interim.__self__
+        conn = connection_of(peer)
+        if conn is not None and request is not None:
             call = self._open.pop(conn, None)
             if call is not None:
                 if not isinstance(call, Call):

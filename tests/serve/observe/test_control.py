@@ -118,8 +118,7 @@ def test_a_request_in_flight_is_listed_with_its_phase_and_its_stack(
         snapshot = attached.ask("snapshot")
         (worker,) = snapshot["workers"]
         assert (worker["busy"], worker["queued"], worker["limit"], worker["connections"]) == (1, 1, 1, 3)
-        running = next(one for one in snapshot["in_flight"] if one["phase"] == "running")
-        (stack,) = attached.ask("stacks", request=running["id"])
+        (stack,) = attached.ask("stacks", request=running(attached, "/first")["id"])
         assert stack["what"] == "GET /first"
         assert "the_app" in [frame["function"] for frame in stack["frames"]]
         everything = attached.ask("stacks")
