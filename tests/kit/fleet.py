@@ -11,7 +11,7 @@ import subprocess
 import sys
 from math import inf
 from pathlib import Path
-from signal import SIGKILL, SIGTERM, Signals
+from signal import SIGKILL, SIGSTOP, SIGTERM, Signals
 from threading import Event, Thread
 from time import monotonic
 
@@ -114,11 +114,22 @@ def write_app(place: Path, version: str) -> None:
         cached.unlink()
 
 
+def freeze(pid: int) -> None:
+    """Stops a process: when this returns none of its threads runs, as some may when the signal is sent."""
+    os.kill(pid, SIGSTOP)
+    eventually(lambda: all(_state(task) == "T" for task in Path(f"/proc/{pid}/task").iterdir()))
+
+
+def _state(task: Path) -> str:
+    return (task / "stat").read_text().rpartition(") ")[2][:1]
+
+
 def _alive(pid: int) -> bool:
     """Whether it runs, and is not another program that has got the number since."""
     try:
-        running = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][:1] != "Z"
-        return running and b"dualwsgi" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        return (
+            _state(Path(f"/proc/{pid}")) != "Z" and b"dualwsgi" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        )
     except OSError:
         return False
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from fleet import EVERY, PATIENCE, Askers, Fleet, write_app
+from fleet import EVERY, PATIENCE, Askers, Fleet, freeze, write_app
 from ports import free_port
 from wire import Client, eventually, request
 
@@ -114,7 +114,7 @@ def test_the_backlog_outlives_a_worker_that_is_killed(start: Start) -> None:
     fleet = start("--supervise", "--backend", "threads")
     address = fleet.serves()
     (victim,) = fleet.ready()
-    os.kill(victim, signal.SIGSTOP)  # so that it accepts no more
+    freeze(victim)  # so that it accepts no more
     with Client(address, patience=PATIENCE) as client:
         client.send(request("GET", "/waiting"))
         os.kill(victim, signal.SIGKILL)
@@ -134,7 +134,7 @@ def test_a_worker_that_idles_lives_on_and_one_that_stands_still_is_replaced(
     with Client(address) as client:
         assert client.silent(1.6)  # seconds, more than the timeout
     assert int(ask(address)["X-Pid"]) == worker
-    os.kill(worker, signal.SIGSTOP)
+    freeze(worker)
     fleet.says("was killed: its loop has stood still for")
     assert int(ask(address)["X-Pid"]) != worker
     assert fleet.stop(signal.SIGQUIT) == 0
