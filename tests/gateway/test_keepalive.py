@@ -15,6 +15,7 @@ import pytest
 from serving import Gate, Served, answering, echo
 from wire import CHUNKED, CLOSE, Client, chunked, eventually, request
 
+from dualwsgi.gateway.connection import SIP
 from dualwsgi.gateway.heads import HEAD_SIZE, Request
 
 Serve = Callable[..., Served]
@@ -44,6 +45,32 @@ def test_a_head_that_fills_a_read_hides_no_request_behind_it(serve: Serve, over:
         client.send(head(HEAD_SIZE) + request("GET", "/behind"))
         assert client.response().body == b"GET / "
         assert client.response().body == b"GET /behind "
+
+
+@pytest.mark.parametrize("behind", ["", "/behind"])
+@pytest.mark.parametrize("size", [SIP - 1, SIP, SIP + 1, 2 * SIP, HEAD_SIZE - 1])
+def test_who_repeats_a_small_request_may_send_a_larger_one(
+    serve: Serve, over: str, size: int, behind: str
+) -> None:
+    """Reads ask for little then, and what comes may fill one, or be known though it did not fit in one."""
+
+    def head(size: int, target: str) -> bytes:
+        start = request("GET", target, *(f"Field-{number}: {'p' * 5000}" for number in range(size // 5100)))
+        return start[:-2] + b"Last: ".ljust(size - len(start) - 2, b"y") + b"\r\n\r\n"
+
+    client = serve(echo, over=over).client()
+    for _ in range(3):
+        for _ in range(3):
+            assert client.send(head(100, "/small")).response().body == b"GET /small "
+        client.send(head(size, "/large") + (head(size, behind) if behind else b""))
+        assert client.response().body == b"GET /large "
+        if behind:
+            assert client.response().body == b"GET /behind "
+    client.send(head(100, "/small")).response()
+    client.send(head(SIP, "/last"))
+    client.half_close()
+    assert client.response().body == b"GET /last "
+    assert client.ended()
 
 
 def test_a_head_that_comes_again_has_a_body_and_an_environ_of_its_own(serve: Serve, over: str) -> None:
