@@ -137,11 +137,12 @@ class _Tracer:
                 spec = importlib.util.find_spec(first)  # installed for editing, say
             except (ImportError, ValueError):
                 spec = None
-        for number, _ in enumerate(rest, 1):
+        for part in rest:
             if spec is None or spec.submodule_search_locations is None:
                 return None
-            full = ".".join([first, *rest[:number]])
-            spec = finder.find_spec(full, list(spec.submodule_search_locations))
+            # By its last name alone: for a whole one, the finder looks for the path of a package without
+            # an __init__.py at its parent in sys.modules, and nothing has been imported.
+            spec = finder.find_spec(part, list(spec.submodule_search_locations))
         if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
             return None
         return Path(spec.origin)

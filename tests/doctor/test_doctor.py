@@ -117,6 +117,17 @@ def test_dependencies_are_followed_and_told_apart(tmp_path: Path) -> None:
         sys.path.remove(str(place.parent))
 
 
+def test_a_package_without_an_init_file_is_followed_too(tmp_path: Path) -> None:
+    """Flask has one, `flask.sansio`."""
+    (tmp_path / "framework" / "bare" / "deeper").mkdir(parents=True)
+    (tmp_path / "framework" / "__init__.py").write_text("from .bare.deeper import scaffold\n")
+    (tmp_path / "framework" / "bare" / "deeper" / "scaffold.py").write_text(
+        "import eventlet\n\neventlet.kill(1)\n"
+    )
+    (tmp_path / "shop.py").write_text("import framework\n\n\ndef app(environ, start_response): ...\n")
+    assert [(found.line, found.code) for found in examine("shop:app", tmp_path).findings] == [(3, "kill")]
+
+
 def test_nothing_of_the_application_is_run(tmp_path: Path) -> None:
     (tmp_path / "app.py").write_text("import eventlet\nraise SystemExit('it was run')\n")
     assert examine("app", tmp_path).modules == 1
