@@ -81,16 +81,19 @@ _keys: dict[str, str] = {}
 
 
 def environ_key(name: str) -> str:
-    """The key of a field, "" for a name with an underscore.
+    """The key of a field, "" for a name with an underscore and for Proxy.
 
     `X_Real_IP` and `X-Real-IP` would share a key, and a proxy that polices one lets the other
-    pass; so names with underscores never reach the application.
+    pass; so names with underscores never reach the application.  Nor does Proxy, which no RFC knows:
+    handed on to a child process as CGI variables are, HTTP_PROXY says where its requests go (httpoxy).
     """
     if "_" in name:
         key = ""
     else:
         key = name.upper().replace("-", "_")
-        if key not in ("CONTENT_TYPE", "CONTENT_LENGTH"):
+        if key == "PROXY":
+            key = ""
+        elif key not in ("CONTENT_TYPE", "CONTENT_LENGTH"):
             key = "HTTP_" + key
     if len(_keys) < _KEYS_KEPT and len(name) <= 64:
         _keys[name] = key

@@ -83,8 +83,9 @@ class Exchange:
     def _new_plan(self, key: tuple[str, tuple[tuple[str, str], ...]]) -> ResponsePlan:
         site = self._conn.site
         plan = plan_response(*key, site.server_field)
-        # Equal keys must mean equal octets, which holds for str and not for its subclasses.
-        if len(plan.head) <= 2048:
+        # Equal keys must mean equal octets, which holds for str and not for its subclasses.  What is known
+        # is not checked again, so what depends on the request is never known.
+        if len(plan.head) <= 2048 and not plan.upgrade:
             plan = site.plans.recall(key) or plan
             if site.plans.comes_again(key):
                 site.plans.keep(key, plan, 2 * len(plan.head))

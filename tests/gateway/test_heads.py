@@ -46,6 +46,7 @@ UNUSUAL = [
     "Cookie: e=f",
     "Accept: */*",
     "X-Request_Id: 1",
+    "Proxy: http://b/",
     "X: y",
     "X:",
     "X: \xe9",

@@ -258,6 +258,29 @@ def test_fields_go_out_as_given_and_in_order(serve: Serve, headers: Any, expecte
         assert [pair for pair in answer.fields if pair[0] in names] == expected
 
 
+@pytest.mark.parametrize(
+    "octets",
+    [
+        pytest.param(request(), id="nothing"),
+        pytest.param(request("GET", "/", "Upgrade: x"), id="no Connection"),
+        pytest.param(request("GET", "/", "Connection: upgrade"), id="no Upgrade"),
+        pytest.param(request("GET", "/", "Connection: upgrade", "Upgrade: x", version="1.0"), id="HTTP/1.0"),
+    ],
+)
+def test_a_101_goes_to_those_alone_who_ask_for_it_however_often_it_was_sent(
+    serve: Serve, said: Said, octets: bytes
+) -> None:
+    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+        start_response("101 Switching Protocols", [("Upgrade", "x")])
+        return []
+
+    served = serve(app)
+    for _ in range(3):
+        assert served.ask(request("GET", "/", "Connection: Upgrade", "Upgrade: x")).status == 101
+        assert served.ask(octets).status == 500
+        assert "101 answers only" in said()[0]
+
+
 def test_a_status_may_lack_its_reason_and_keeps_its_octets(serve: Serve) -> None:
     statuses = iter(["200", "200 ", "299 caf\xe9 ol\xe9", "404 Nowhere To Be Seen", "599 x"])
 
@@ -601,6 +624,37 @@ def test_an_exception_after_the_head_cuts_the_connection(
         with pytest.raises(ProtocolError):
             client.response()
     assert "my secret" in eventually(said)[0]
+
+
+@table(
+    ("field", "key"),
+    [
+        ("X-Real-IP: 192.0.2.1", "HTTP_X_REAL_IP"),
+        ("X_Real-IP: 192.0.2.1", None),
+        ("Content_Length: 5", None),
+        ("Content_Type: a/b", None),
+        ("_: y", None),
+        ("Proxy: http://192.0.2.1/", None),
+        ("pROXY: http://192.0.2.1/", None),
+        ("Proxy-Authorization: Basic eDp5", "HTTP_PROXY_AUTHORIZATION"),
+        ("Http-Proxy: http://192.0.2.1/", "HTTP_HTTP_PROXY"),
+        ("Proxy-: y", "HTTP_PROXY_"),
+    ],
+    ids=lambda row: row[0],
+)
+def test_fields_that_could_be_taken_for_others_do_not_reach_environ(
+    serve_in_turn: Serve, field: str, key: str | None
+) -> None:
+    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+        names = [name for name in environ if name.startswith(("HTTP_", "CONTENT_"))]
+        return answering([" ".join(sorted(names)).encode()])(environ, start_response)
+
+    expected = " ".join(sorted({"HTTP_HOST", *([key] if key else [])}))
+    served = serve_in_turn(app)
+    for _ in range(3):  # the third time the head comes from memory
+        assert served.ask(request("GET", "/", field)).body.decode() == expected
+    for number in range(3):  # heads that differ in this value alone
+        assert served.ask(request("GET", "/", f"{field}{number}")).body.decode() == expected
 
 
 def test_environ_is_a_dict_that_the_application_may_change(serve: Serve) -> None:
