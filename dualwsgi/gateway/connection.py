@@ -19,7 +19,6 @@ A connection is used by one thread at a time; who, is the backend's to say.  Onl
 from __future__ import annotations
 
 import re
-import traceback
 from collections.abc import Callable
 from time import monotonic
 from types import FrameType
@@ -27,15 +26,17 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from ..errors import ApplicationError, BadRequest, ClientGone, DeadlineExceeded, RequestTimeout
 from ..http11.head import (
-    HEAD_END,
     HTTP_11,
     check_unfinished,
     find_head_end,
     skip_empty_lines,
 )
-from ..http11.response import REASONS, Framing, ResponsePlan, encode_fields, server_answer
+from ..http11.response import Framing, ResponsePlan, encode_fields
 from ..seam import Stream, Turn, Verdict
+from . import answers, overtime
+from .answers import CLIENT_CLOSED
 from .deadline import Deadline
+from .entrance import Entrance
 from .environ import HANDLES, Environ
 from .exchange import Exchange
 from .gone import GoneSignal
@@ -45,11 +46,9 @@ from .outlet import JOINED_UP_TO, Outlet
 from .phase import RATE_GRACE, Phase
 from .requestbody import BODY_READ, READS_A_TURN, RequestBody
 from .site import Site, logger
-from .stack import call_stack, is_in_driver
 
 if TYPE_CHECKING:
     from .forwarding import Edge, Forwarding
-    from .health import Check, HealthLane
 
 WANT_READ, WANT_WRITE, AGAIN = Verdict.WANT_READ, Verdict.WANT_WRITE, Verdict.AGAIN
 RUN, STREAM, CLOSE = Verdict.RUN, Verdict.STREAM, Verdict.CLOSE
@@ -60,13 +59,6 @@ SIP: Final = 479
 allocator, and beyond from the system's, which costs a small request a twentieth more."""
 HEADS_KEPT: Final = 32
 """Request heads that one connection may add to the memory of its site."""
-
-CLIENT_CLOSED: Final = "499 Client Closed Request"
-"""How a response is counted and logged that its client did not wait for."""
-LATE_TEXT: Final = "the request took too long"
-LATE: Final = "%s: not answered %.3g s after it came, so it was %s; the call was at\n%s"
-
-RETRY_AFTER: Final = b"Retry-After: 1\r\n"
 
 AT_ONCE: Final = (0.0, 0.0)
 """The arrival of a request whose head, and body if it was collected, came in one read."""
@@ -90,6 +82,7 @@ class Connection:
 
     __slots__ = (
         "_came",
+        "_entrance",
         "_environ",
         "_exchange",
         "_forwarding",
@@ -129,7 +122,7 @@ class Connection:
         self.site = site
         self.stream = stream
         self.fd = stream.fd
-        self.phase = Phase.HANDSHAKE if stream.lookahead else Phase.FRESH
+        self.phase = Phase.FRESH
         self.request: Request = NO_REQUEST
         self.since = turn.now
         self._read = stream.read
@@ -167,8 +160,9 @@ class Connection:
         self._served = 0
         self._kept = 0  # heads given to the memory of the site
         self._forwarding: Forwarding | None = None  # what fields say depends on who sends them
-        if site.edge is not None:
-            self._come_by(site.edge)
+        self._entrance: Entrance | None = None  # until HTTP begins, if anything comes before it
+        if stream.lookahead or site.edge is not None:
+            self._enter(site.edge)
 
     @property
     def outlet(self) -> Outlet:
@@ -263,17 +257,13 @@ class Connection:
             return self._flush(turn)
         if phase is Phase.DRAIN:
             return self._drain_body(turn)
-        if phase is Phase.HANDSHAKE:
-            return self._handshake(turn)
-        if phase is Phase.PREAMBLE:
-            return self._read_preamble(turn)
+        if self._entrance is not None and (phase is Phase.HANDSHAKE or phase is Phase.PREAMBLE):
+            return self._entrance.advance(turn)
         if phase is Phase.LINGER:
             return self._linger()
         if phase is Phase.UNWELCOME and not self.stream.lookahead:  # a handshake is not worth it
             turn.counters.refused += 1
-            return self._answer(
-                turn, 503, "too many connections from this address", fields=RETRY_AFTER, logged=False
-            )
+            return answers.turn_away(self, turn, "too many connections from this address", logged=False)
         return CLOSE
 
     def _begin_life(self, turn: Turn) -> Verdict:
@@ -286,70 +276,38 @@ class Connection:
         self.phase = _IDLE
         return self._recognize(data, turn)
 
-    def _come_by(self, edge: Edge) -> None:
-        """The site hears proxies."""
-        if edge.forwarders is not None:
-            self._heads = edge.no_heads
-            self._resembling = edge.no_resemblance
-        if edge.expects_header(self._peer):
-            self.phase = Phase.PREAMBLE
-        else:
-            self._forwarding = edge.forwarding(self._peer)
+    def _enter(self, edge: Edge | None) -> None:
+        """Finds out what comes before HTTP."""
+        lookahead = self.stream.lookahead
+        expects_header = False
+        if edge is not None:  # the site hears proxies
+            if edge.forwarders is not None:
+                self._heads = edge.no_heads
+                self._resembling = edge.no_resemblance
+            expects_header = edge.expects_header(self._peer)
+            if not expects_header:
+                self._forwarding = edge.forwarding(self._peer)
+        if expects_header or lookahead:
+            self._entrance = Entrance(self)
+            self.phase = Phase.PREAMBLE if expects_header else Phase.HANDSHAKE
 
-    def _read_preamble(self, turn: Turn) -> Verdict:
-        """The PROXY protocol header, which comes before TLS and HTTP."""
+    def speak_for(self, environ: Environ) -> None:
+        """A proxy has said whose connection it is."""
         edge = self.site.edge
         assert edge is not None
-        try:
-            data = self._read(HEAD_READ)
-            if not data:
-                return CLOSE
-            self.buffer += data
-            self._more = len(data) == HEAD_READ
-            found = edge.read_header(bytes(self.buffer))
-        except BlockingIOError:
-            return WANT_READ
-        except BadRequest as error:
-            turn.counters.errors += 1
-            logger.warning("%s: %s; closed", self.describe(), error.reason)
-            return CLOSE
-        except OSError:
-            return CLOSE
-        if found is None:
-            return AGAIN
-        environ, size = found
-        rest, self.buffer = bytes(self.buffer[size:]), b""
         self._peer.update(environ)
         self._forwarding = edge.forwarding(self._peer)
-        self.since = turn.now
-        if self.stream.lookahead:
-            self.phase = Phase.HANDSHAKE
-            return self._handshake(turn, rest)
-        self.phase = Phase.FRESH
-        return self._take(rest, turn) if rest else AGAIN
 
-    def _handshake(self, turn: Turn, data: bytes = b"") -> Verdict:
-        try:
-            if data:
-                self.stream.unread(data)
-            verdict = self.stream.handshake()
-        except BadRequest as error:  # the client speaks HTTP, and can be told
-            turn.counters.errors += 1
-            return self._reject(turn, error)
-        except ConnectionResetError:
-            return CLOSE
-        except OSError as error:
-            turn.counters.errors += 1
-            logger.info("%s: TLS handshake failed: %s", self.describe(), error)
-            self.turn = turn
-            return self._close_gently(answered=True)
-        if verdict is not RUN:
-            return verdict
-        self._read, self._write = self.stream.read, self.stream.write
-        self._peer.update(self.stream.peer_environ)
+    def let_in(self, turn: Turn, data: bytes = b"", *, more: bool = False) -> Verdict:
+        """HTTP begins, with `data` that was read before it; `more` may be there to read."""
+        stream = self.stream
+        self._read, self._write = stream.read, stream.write
+        self._peer.update(stream.peer_environ)
+        self._entrance = None
+        self._more = more
         self.phase = Phase.FRESH
         self.since = turn.now
-        return AGAIN
+        return self._take(data, turn) if data else AGAIN
 
     def _take(self, data: bytes, turn: Turn) -> Verdict:
         """Octets of a new request, whose head is not one that is known."""
@@ -383,7 +341,7 @@ class Connection:
             return CLOSE
         if not data:
             turn.counters.errors += 1
-            return self._reject(turn, BadRequest(400, "the request head was cut short"), self.buffer)
+            return answers.reject(self, turn, BadRequest(400, "the request head was cut short"), self.buffer)
         self._more = len(data) == HEAD_READ
         if not isinstance(self.buffer, bytearray):
             self.buffer = bytearray(self.buffer)  # grows without being copied for every octet
@@ -408,7 +366,7 @@ class Connection:
             self._scanned = 0
         except BadRequest as error:
             turn.counters.errors += 1
-            return self._reject(turn, error, self.buffer)
+            return answers.reject(self, turn, error, self.buffer)
         self.arrival = (turn.now - self.since, 0.0)
         return self._begin_request(head, turn)
 
@@ -419,12 +377,12 @@ class Connection:
         except BadRequest as error:
             turn.counters.errors += 1
             self.phase = Phase.HEAD
-            return self._reject(turn, error, head)
+            return answers.reject(self, turn, error, head)
         self._kept += kept
         self.request = request
         health = self.site.health
         if health is not None and (check := health.find(request)) is not None:
-            return self._tell_health(turn, health, check)
+            return answers.tell_health(self, turn, health, check)
         environ.update(self._peer)
         if self._forwarding is not None:
             self._forwarding.apply(environ, self._peer)
@@ -481,7 +439,7 @@ class Connection:
             return WANT_READ
         except BadRequest as error:
             turn.counters.errors += 1
-            return self._reject(turn, error)
+            return answers.reject(self, turn, error)
         except OSError:
             return self._lost(None)
 
@@ -642,7 +600,7 @@ class Connection:
     def _settle(self, exchange: Exchange) -> Verdict:
         """The response is made; whether its tail waits or it is complete."""
         if not self.deadline.finish():
-            return self._too_late(exchange)
+            return overtime.leave(self, exchange)
         outlet = self.outlet
         if outlet.is_empty:
             return self._complete(exchange)
@@ -757,12 +715,12 @@ class Connection:
     def _fail(self, exchange: Exchange, error: BaseException) -> Verdict:
         """The application, the client or the clock ended the response early."""
         if not self.deadline.finish():
-            return self._too_late(exchange)
+            return overtime.leave(self, exchange)
         self.outlet.clear()
         exchange.ended = True
         exchange.close_result()
         if isinstance(error, RequestTimeout):
-            return self._end_late(exchange, error)
+            return overtime.end_by_call(self, exchange, error)
         if isinstance(error, ClientGone):
             return self._lost(exchange)
         if isinstance(error, DeadlineExceeded):
@@ -775,11 +733,11 @@ class Connection:
         if broken is not None and _came_of(error, broken):
             logger.info("%s: %s", self.describe(), broken.reason)
             if not exchange.head_sent:
-                return self._reject(self.turn, broken)
+                return answers.reject(self, self.turn, broken)
         else:
             logger.error("%s: the application failed", self.describe(), exc_info=error)
             if not exchange.head_sent:
-                return self._apologize(error)
+                return answers.apologize(self, error)
         # Part of a response is out: it must not look whole.
         plan = exchange.plan
         assert plan is not None
@@ -791,7 +749,7 @@ class Connection:
     def _lost(self, exchange: Exchange | None) -> Verdict:
         """The client is gone; what was made for it is dropped."""
         if exchange is not None and not self.deadline.finish():
-            return self._too_late(exchange)
+            return overtime.leave(self, exchange)
         self.outlet.clear()
         self.turn.counters.gone += 1
         sent = 0
@@ -832,87 +790,8 @@ class Connection:
         return self.deadline.is_over(now)
 
     def time_out(self, turn: Turn, frame: FrameType | None) -> bool:
-        """Answers 504 in place of a call that is late, or cuts its response; the call goes on.
-
-        By another thread than the call's, or another greenlet.  False if it has ended meanwhile, or
-        is in the middle of TLS, which it will leave by itself.
-        """
-        stream, deadline = self.stream, self.deadline
-        if stream.lookahead:
-            # The call may be about to read, too; what it reads with is taken away before it is looked at.
-            read, self._read = self._read, _too_late
-            if frame is None or is_in_driver(frame):
-                self._read = read
-                return False
-        seconds, told = turn.now - self.since, self.describe()
-        stack = call_stack(frame)
-        answer = deadline.seize(turn.now)
-        if answer is None:
-            return False
-        if answer:
-            self._answer_late(turn)
-        else:
-            stream.abort()
-        deadline.settled = True
-        turn.counters.timeouts += 1
-        logger.error(LATE, told, seconds, "answered 504" if answer else "cut", stack)
-        return True
-
-    def _answer_late(self, turn: Turn) -> None:
-        octets, size = self._octets(504, LATE_TEXT, logged=True, now=turn.now)
-        status = "504 Gateway Timeout"
-        try:
-            if self.stream.write(octets) < len(octets):
-                raise BrokenPipeError
-            turn.counters.bytes_sent += len(octets)
-        except OSError:
-            turn.counters.gone += 1
-            status, size = CLIENT_CLOSED, 0
-            self.stream.abort()
-        self.stream.shutdown_write()
-        calls, self.turn = self.turn, turn
-        self._note(self.request, status, size)
-        self.turn = calls
-
-    def _too_late(self, exchange: Exchange | None) -> Verdict:
-        """The call has come to its end after time_out() has."""
-        self.deadline.await_settlement()
-        self.outlet.clear()
-        self._read = self.stream.read
-        if exchange is not None:
-            exchange.ended = True
-            exchange.close_result()
-            if exchange.head_sent:
-                plan = exchange.plan
-                assert plan is not None
-                self._note(self.request, plan.status, exchange.content_sent)
-                return CLOSE
-        return self._close_gently(answered=True)
-
-    def end_late(self, turn: Turn) -> Verdict:
-        """The call was interrupted when nobody had its response in hand any more."""
-        self.turn = turn
-        if not self.deadline.finish():
-            return self._too_late(None) if not self._head_out else CLOSE
-        self.stream.break_off()
-        return CLOSE
-
-    def _end_late(self, exchange: Exchange, error: BaseException) -> Verdict:
-        """The call itself has noticed that it is late, while it waited for the client."""
-        turn = self.turn
-        turn.counters.timeouts += 1
-        answer = not exchange.head_sent
-        stack = "".join(traceback.format_tb(error.__traceback__))
-        logger.error(
-            LATE, self.describe(), monotonic() - self.since, "answered 504" if answer else "cut", stack
-        )
-        if answer:
-            return self._answer(turn, 504, LATE_TEXT, logged=True)
-        plan = exchange.plan
-        assert plan is not None
-        self._note(self.request, plan.status, exchange.content_sent)
-        self.stream.break_off()
-        return CLOSE
+        """Answers 504 in place of a call that is late, or cuts its response; see overtime.time_out."""
+        return overtime.time_out(self, turn, frame)
 
     # Answers of the server's own
 
@@ -923,7 +802,7 @@ class Connection:
         if self.has_begun:  # what waited was the rest of a file: there is nothing to answer
             return self._cut_off(turn)
         self._environ = None
-        return self._answer(turn, 503, reason, fields=RETRY_AFTER, logged=True)
+        return answers.turn_away(self, turn, reason, logged=True)
 
     @property
     def has_begun(self) -> bool:
@@ -937,81 +816,6 @@ class Connection:
         self.turn = turn
         self._environ = None
         return self._lost(self._exchange)
-
-    def _reject(self, turn: Turn, error: BadRequest, head: bytes | bytearray = b"") -> Verdict:
-        """Answers a request that breaks the protocol; nothing after it is read as a request.
-
-        `head` is what came of its head, if that made no request.
-        """
-        self._environ = None
-        known = self.phase in (Phase.BODY, Phase.RUNNING)
-        if not known:
-            logger.info("%s: %d, %s", self._peer.get("REMOTE_ADDR") or "-", error.status, error.reason)
-        content = not head.startswith(b"HEAD ")
-        return self._answer(turn, error.status, error.reason, logged=known, content=content)
-
-    def _apologize(self, error: BaseException) -> Verdict:
-        text = "the application failed"
-        if self.site.config.debug:
-            text = "".join(traceback.format_exception(error)).encode("utf-8", "backslashreplace").decode()
-        return self._answer(self.turn, 500, text, logged=True)
-
-    def _answer(
-        self, turn: Turn, code: int, text: str, *, fields: bytes = b"", logged: bool, content: bool = True
-    ) -> Verdict:
-        """Sends a whole response of the server's own and ends the connection after it."""
-        outlet = self.outlet
-        self.turn = turn
-        octets, size = self._octets(code, text, logged=logged, now=turn.now, fields=fields, content=content)
-        status = f"{code} {REASONS[code]}"
-        gone = False
-        try:
-            outlet.send_last(octets, b"")
-        except ClientGone:
-            gone = True
-            status = CLIENT_CLOSED
-        self._note(self.request if logged else None, status, 0 if gone else size)
-        if gone:
-            turn.counters.gone += 1
-            return CLOSE
-        if not outlet.is_empty:
-            self._exchange = None
-            self.phase = Phase.FLUSH
-            return WANT_WRITE
-        return self._close_gently(answered=True)
-
-    def _tell_health(self, turn: Turn, health: HealthLane, check: Check) -> Verdict:
-        """Answers a question about the server, which the application is not asked and no log tells."""
-        outlet, site = self.outlet, self.site
-        self.turn = turn
-        self.since = turn.now
-        site.date.refresh(turn.now)
-        keep_alive = self.may_keep_alive()
-        octets = health.answer(check, self.request, keep_alive, site.date.line)
-        try:
-            outlet.send_last(octets, b"")
-        except ClientGone:
-            return CLOSE
-        if not outlet.is_empty:  # who does not even read this gets no second one
-            self.phase = Phase.FLUSH
-            return WANT_WRITE
-        return self._next_request() if keep_alive else self._close_gently()
-
-    def _octets(
-        self, code: int, text: str, *, logged: bool, now: float, fields: bytes = b"", content: bool = True
-    ) -> tuple[bytes, int]:
-        """A response of the server's own, and how many octets of it are content."""
-        site = self.site
-        site.date.refresh(now)
-        octets = server_answer(
-            code,
-            text,
-            site.date.line,
-            server_field=site.server_field,
-            fields=fields,
-            content=content and not (logged and self.request.line.method == "HEAD"),
-        )
-        return octets, len(octets) - octets.index(HEAD_END) - len(HEAD_END)
 
     # The end of the connection
 
@@ -1075,9 +879,9 @@ class Connection:
         if phase is not Phase.FLUSH:
             turn.counters.expired += 1
         if phase is Phase.HEAD and self.buffer.strip(b"\r\n"):
-            return self._reject(turn, BadRequest(408, "the request head took too long"), self.buffer)
+            return answers.reject(self, turn, BadRequest(408, "the request head took too long"), self.buffer)
         if phase is Phase.BODY:
-            return self._reject(turn, BadRequest(408, "the request body stalled"))
+            return answers.reject(self, turn, BadRequest(408, "the request body stalled"))
         if phase is Phase.FLUSH:
             self.turn = turn
             self._went_on(turn.now, self.outlet.taken())
@@ -1175,7 +979,3 @@ def _came_of(error: BaseException | None, cause: BaseException) -> bool:
 
 def _closed(_: Any) -> Any:
     raise OSError("the connection is closed")
-
-
-def _too_late(_: Any) -> Any:
-    raise RequestTimeout("the deadline of the request has passed")

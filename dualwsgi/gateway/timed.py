@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from ..errors import RequestTimeout
 from ..seam import Turn, Verdict
+from . import overtime
 from .connection import Connection
 
 
@@ -30,4 +31,4 @@ class TimedConnection(Connection):
             finally:
                 guard.leave()
         except RequestTimeout:  # it came when the application was at its end
-            return self.end_late(turn)
+            return overtime.end_unheld(self, turn)
