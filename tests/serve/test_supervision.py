@@ -345,6 +345,45 @@ def test_a_server_sleeps_through_no_signal(backend: str) -> None:
     subprocess.run([sys.executable, "-W", "error", "-c", SLEEPER, backend], check=True, timeout=55)
 
 
+HOUSEMATES = """\
+from dualwsgi import green
+green.patch()
+import os, signal, threading, urllib.request
+import dualwsgi
+
+entered, leave, told = threading.Event(), threading.Event(), []
+
+def app(environ, start_response):
+    entered.set()
+    assert leave.wait(30), "nobody runs beside the server that is told to stop"
+    start_response("200 OK", [("Content-Length", "2")])
+    return [b"ok"]
+
+def visit():
+    with urllib.request.urlopen(server.addresses[0]) as answer:
+        told.append(answer.read())
+
+def end():
+    assert entered.wait(30)
+    os.kill(os.getpid(), signal.SIGTERM)
+    while not server.draining:
+        green.sleep(0.001)
+    leave.set()
+
+server = dualwsgi.Server(app, backend="green", bind="127.0.0.1:0").start()
+visitors = [threading.Thread(target=visit), threading.Thread(target=end)]
+server.serve_forever(lambda: [visitor.start() for visitor in visitors])
+for visitor in visitors:
+    visitor.join()
+assert told == [b"ok"], told
+"""
+
+
+def test_greenlets_of_a_thread_run_while_it_waits_for_a_server_with_a_hub_of_its_own() -> None:
+    """Of green alone: a native thread that waits holds nobody up."""
+    subprocess.run([sys.executable, "-W", "error", "-c", HOUSEMATES], check=True, timeout=55)
+
+
 FORKER = """\
 import os, select, signal
 from dualwsgi.serve.server import DRAIN_WINDOW, Server

@@ -171,20 +171,22 @@ class GreenBackend:
 
     def wait_idle(self, timeout: float) -> bool:
         deadline = monotonic() + timeout
-        here = green.current_hub() is self._hub
+        # The caller's thread may have a hub, this one or another: its greenlets run on meanwhile.
+        cooperative = green.current_hub() is not None
         while self._parked or self._running or self._queue:
             left = min(deadline - monotonic(), 0.01)
             if left <= 0:
                 return False
-            if here:
+            if cooperative:
                 green.sleep(left)
             else:
                 self._emptied.acquire(True, left)  # who leaves last opens it, if the hub drains
         return True
 
     def wait_readable(self, fd: int, timeout: float | None) -> bool:
-        if green.current_hub() is self._hub:
-            return self._hub.wait_fd(fd, green.READ, timeout)
+        hub = green.current_hub()  # the caller's, which need not be this one
+        if hub is not None:
+            return hub.wait_fd(fd, green.READ, timeout)
         assert originals.native_poll is not None
         poll = originals.native_poll()
         poll.register(fd, select.POLLIN)
