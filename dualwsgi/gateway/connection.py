@@ -18,7 +18,6 @@ A connection is used by one thread at a time; who, is the backend's to say.  Onl
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from time import monotonic
 from types import FrameType
@@ -31,7 +30,7 @@ from ..http11.head import (
     find_head_end,
     skip_empty_lines,
 )
-from ..http11.response import Framing, ResponsePlan, encode_fields
+from ..http11.response import Framing, ResponsePlan, encode_interim
 from ..seam import Stream, Turn, Verdict
 from . import answers, overtime
 from .answers import CLIENT_CLOSED
@@ -67,7 +66,6 @@ _IDLE = Phase.IDLE
 _WAITING: Final = frozenset({Phase.FRESH, Phase.PREAMBLE, Phase.IDLE, Phase.LINGER})
 LF: Final = 10
 CR: Final = 13
-INTERIM: Final = re.compile(r"1(?:0[2-9]|[1-9][0-9])(?: [\t\x20-\x7e]*)?")
 
 
 class Connection:
@@ -589,9 +587,7 @@ class Connection:
         `status` is "102 Processing" and the like, not 100 and not 101.  Does nothing for an HTTP/1.0
         client or once the response has begun.  Raises ApplicationError.
         """
-        if not INTERIM.fullmatch(status):
-            raise ApplicationError("an interim status is 102 to 199 and a reason")
-        octets = b"HTTP/1.1 %b\r\n%b\r\n" % (status.encode("latin-1"), encode_fields(headers))
+        octets = encode_interim(status, headers)
         if self.request.line.version >= HTTP_11 and not self._head_out:
             self.outlet.send(octets)
 

@@ -90,6 +90,9 @@ CHUNK_LINE = re.compile(rf"([0-9A-Fa-f]{{1,16}}){chunk_ext}")
 # a code outside 100 to 599 is invalid.
 STATUS = re.compile(r"([1-5][0-9]{2})(?: [\t\x20-\x7e\x80-\xff]*)?")
 
+# RFC 9110 section 15.2, without those that mean something to the connection: 100 and 101
+INTERIM_STATUS = re.compile(r"1(?:0[2-9]|[1-9][0-9])(?: [\t\x20-\x7e\x80-\xff]*)?")
+
 # RFC 9110 section 7.6.1, and RFC 2616 section 13.5.1, which PEP 3333 refers to
 HOP_BY_HOP = frozenset(
     {

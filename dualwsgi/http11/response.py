@@ -132,6 +132,21 @@ def _not_its_own(name: str) -> ApplicationError:
     return ApplicationError(f"the field {name} is the server's to send (PEP 3333: hop-by-hop)")
 
 
+def encode_interim(status: str, headers: Iterable[tuple[str, str]]) -> bytes:
+    """A whole interim response (RFC 9110 section 15.2): "102 Processing" and the like, not 100 and not 101.
+
+    Raises ApplicationError.
+    """
+    try:
+        match = grammar.INTERIM_STATUS.fullmatch(status)
+    except TypeError:
+        match = None
+    if match is None:
+        raise ApplicationError("an interim status is a str of 102 to 199, a space and a reason")
+    space = "" if len(status) > 3 else " "
+    return b"HTTP/1.1 %b\r\n%b\r\n" % (f"{status}{space}".encode("latin-1"), encode_fields(headers))
+
+
 def encode_fields(headers: Iterable[tuple[str, str]]) -> bytes:
     """Field lines for an interim (1xx) response, checked as those of a final one.
 

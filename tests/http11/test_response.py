@@ -17,6 +17,7 @@ from dualwsgi.http11.response import (
     Frame,
     Framing,
     encode_fields,
+    encode_interim,
     frame,
     plan_response,
     server_answer,
@@ -162,6 +163,38 @@ def test_the_content_length_is_left_to_the_framing() -> None:
     plan = plan_response("200 OK", [("content-LENGTH", "007"), ("X", "y")])
     assert plan.length == 7
     assert b"length" not in plan.head.lower()
+
+
+# RFC 9112 section 4: the space after the code stands there even if no reason does.
+INTERIM_GOOD = {
+    "102 Processing": b"HTTP/1.1 102 Processing\r\n",
+    "103 ": b"HTTP/1.1 103 \r\n",
+    "103": b"HTTP/1.1 103 \r\n",
+    "199 \xe9": b"HTTP/1.1 199 \xe9\r\n",
+}
+INTERIM_BAD = [
+    "100 Continue",
+    "101 X",
+    "200 OK",
+    "99 X",
+    "1030 X",
+    "103X",
+    "103\tX",
+    "103 X\r\n",
+    "103 \u20ac",
+]
+
+
+@table(("status", "line"), INTERIM_GOOD.items())
+def test_an_interim_response_is_a_status_line_and_its_fields(status: str, line: bytes) -> None:
+    assert encode_interim(status, []) == line + b"\r\n"
+    assert encode_interim(status, [("X", "y"), ("X", "z")]) == line + b"X: y\r\nX: z\r\n\r\n"
+
+
+@table("status", [*INTERIM_BAD, "", b"103 X", 103, None], ids=ascii)
+def test_what_is_no_interim_status_is_refused(status: Any) -> None:
+    with pytest.raises(ApplicationError, match="102 to 199"):
+        encode_interim(status, [])
 
 
 def test_an_interim_response_speaks_of_no_content() -> None:
