@@ -74,6 +74,7 @@ from .aside import Aside
 from .guard import CallGuard
 from .routes import Route, Routes
 from .stream import ThreadStream
+from .watchdog import Watchdog
 
 logger = logging.getLogger("dualwsgi")
 
@@ -83,9 +84,6 @@ RUN, STREAM, CLOSE = Verdict.RUN, Verdict.STREAM, Verdict.CLOSE
 EVENTS_A_POLL: Final = 256
 RUNS_A_TURN: Final = 16
 """Pipelined requests of one connection that a follower runs before it looks at the queue."""
-
-TICK: Final = 0.005
-"""Seconds between two looks of the watchdog; a leader is stuck after one to two."""
 
 STAY: Final = 0.005
 """Seconds that a follower stays with its connection."""
@@ -210,12 +208,7 @@ class Lane:
         self._leading = Turn(0.0)
         self._leader: Worker | None = None
         self._leader_id = 0
-        self._watch_wake = threading.Lock()
-        self._watch_wake.acquire()
-        self._watch_sleeps = False
-        self._watch_over = threading.Lock()  # a sleep that close() can end
-        self._watch_over.acquire()
-        self._watchdog = threading.Thread(target=self._watch, name="dualwsgi-watchdog", daemon=True)
+        self._watchdog = Watchdog(self._glance, self._pass_lead)
 
         self._draining = False
         self._shut = threading.Event()
@@ -279,10 +272,7 @@ class Lane:
             self._interrupt_calls()
             stuck = len(self._workers)
             self._abandoned = stuck > 0
-        self._watch_over.release()
-        self._rouse_watchdog()
-        if self._watchdog.ident is not None:  # else start() has failed
-            self._watchdog.join(1.0)
+        self._watchdog.close()
         for conn in [*self._parked.values(), *(job[0] for job in (*self._queue, *self._quick_queue))]:
             conn.close()
         self._parked.clear()
@@ -351,7 +341,7 @@ class Lane:
         token: list[Parked] = []
         self._token = token
         publish, withdraw = token.append, token.pop
-        parked, poll = self._parked, self._epoll.poll
+        parked, poll, watchdog = self._parked, self._epoll.poll, self._watchdog
         turn.aside = self._closing.do
         _leading[me.ident] = self
         sampling = False
@@ -398,8 +388,8 @@ class Lane:
             turn.now = now = monotonic()
             while self._again:
                 batch.append(self._again.popleft())
-            if self._watch_sleeps and batch:
-                self._rouse_watchdog()
+            if watchdog.sleeps and batch:
+                watchdog.rouse()
             self._batch = iter(batch)
             if now >= self._next_chores:
                 self._do_chores(turn)
@@ -935,29 +925,10 @@ class Lane:
 
     # The watchdog
 
-    def _watch(self) -> None:
-        """Passes on the lead of a leader that a call has kept for one tick to two."""
-        seen: tuple[Parked | None, float] = (None, 0.0)
-        while not self._stopping:
-            held = next(iter(self._token), None)
-            now = self._leading.now
-            if held is None and seen == (None, now):
-                # No call since the last look: the leader is asleep or has nothing to run.
-                self._watch_sleeps = True
-                if not self._token and self._leading.now == now:
-                    self._watch_wake.acquire()
-                self._watch_sleeps = False
-            elif held is not None and seen == (held, held.since):
-                self._pass_lead()
-            seen = (None, now) if held is None else (held, held.since)
-            self._watch_over.acquire(timeout=TICK)
-
-    def _rouse_watchdog(self) -> None:
-        self._watch_sleeps = False
-        try:
-            self._watch_wake.release()
-        except RuntimeError:
-            pass  # it is on its way
+    def _glance(self) -> tuple[Parked | None, float]:
+        """The call that the leader is at and when it began, or when the leader came round last."""
+        held = next(iter(self._token), None)
+        return (None, self._leading.now) if held is None else (held, held.since)
 
     def _pass_lead(self) -> None:
         computing = _is_runnable(self._leader_id)

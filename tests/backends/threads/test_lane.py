@@ -20,10 +20,10 @@ Make = Callable[..., World]
 
 
 class Unwatched(Lane):
-    """A lane whose watchdog sleeps: the test passes the lead on itself, when it wants."""
+    """A lane whose watchdog sees nothing twice: the test passes the lead on itself, when it wants."""
 
-    def _watch(self) -> None:
-        pass
+    def _glance(self) -> Any:
+        return object(), 0.0
 
 
 def quick(lane: Lane, *verbs: str) -> None:
