@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from collections.abc import Callable
 from types import FrameType
 from typing import Any, NamedTuple
@@ -125,11 +126,10 @@ class Watch:
         self.places[place] = (known or 0) + 1
         if known is not None:
             return
-        import traceback
-
-        stack = "".join(traceback.format_stack(frame))
         try:
+            # First of all: the stack takes a while, in which the greenlet may come to something else.
             doing = None if self.doing is None else self.doing(frame)
+            stack = "".join(traceback.format_stack(frame))
             del frame
             self.reporter(Held(seconds, place, stack, doing))
         except Exception:
