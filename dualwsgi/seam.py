@@ -237,7 +237,7 @@ class Door(Protocol):
     sock: _socket.socket
     share: Share | None
     flush: Callable[[], object] | None
-    """Writes what is held back: to be called after tick(), where it may wait for a disk.  None for no log."""
+    """Writes what is held back: to be called after tick(), where it may wait.  None for no log."""
 
     def peer_environ(self, fd: int, address: Any) -> dict[str, Any]:
         """What the connection, not the request, says to environ; the caller's to keep."""

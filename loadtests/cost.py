@@ -3,6 +3,7 @@
     python -m loadtests.cost                             every variant against the plain server
     python -m loadtests.cost log viewer --rounds 15      two of them
     python -m loadtests.cost dashboard --seconds 4       with `dualwsgi top` attached, four frames a second
+    python -m loadtests.cost stalled dying               with four viewers that stall; that are killed
     python -m loadtests.cost --baseline ../before        the plain server against that of another checkout
 
 Linux and wrk, as in loadtests.peers, whose harness it stands on: servers on CPU 0, clients on CPU 1,
@@ -51,6 +52,14 @@ VARIANTS = {
     "dashboard": Variant(
         "--control-socket {scratch}/{name}.sock",
         "-m loadtests.watcher {scratch}/{name}.sock --draw",
+    ),
+    "stalled": Variant(
+        "--control-socket {scratch}/{name}.sock",
+        "-m loadtests.watcher {scratch}/{name}.sock --stall",
+    ),
+    "dying": Variant(
+        "--control-socket {scratch}/{name}.sock",
+        "-m loadtests.watcher {scratch}/{name}.sock --die",
     ),
     "log": Variant("--access-logfile {scratch}/{name}.log"),
     "phases": Variant("--phase-clock all"),

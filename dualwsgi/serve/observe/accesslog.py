@@ -6,15 +6,21 @@ Lines are gathered and written many at a time, each write ending with a whole li
 written yet is lost if the process is killed: at most one second's lines.  What clients sent is
 escaped: a double quote or backslash by a backslash, any other character outside printable ASCII as
 \\xHH, so that a line cannot be forged or play tricks on a terminal.
+
+No request waits for whoever reads a log.  What is no file of a disk (a pipe, a terminal) is written by a
+native thread of its own, since one that nobody reads would else keep a leader, and then another, and a
+hub for good.  What such a reader leaves unread is held up to HELD_MOST; then lines are dropped, counted
+and told.
 """
 
 from __future__ import annotations
 
 import os
+import select
 import stat
 import sys
 import time
-from collections.abc import Callable
+from collections import deque
 from posix import write
 from typing import Any, Final
 
@@ -23,7 +29,7 @@ from ...errors import ConfigError
 from ...gateway.heads import Request
 from ...gateway.site import logger
 from ...http11.head import HTTP_11
-from ...native import native_lock, start_native
+from ...native import native_lock, native_sleep, start_native
 from .datagram import connect_datagram
 from .journal import Journal
 from .logformat import COMBINED, MONTHS, Ended, Format, escaped
@@ -31,12 +37,19 @@ from .logformat import COMBINED, MONTHS, Ended, Format, escaped
 __all__ = ["AccessLog", "FormattedLog", "Skip", "open_journal", "open_log"]
 
 LINES_HELD: Final = 512
+"""Lines after which they are written without waiting for the end of the second."""
+
+HELD_MOST: Final = 8 << 20
+"""Characters that wait for a reader who does not keep up."""
 
 COMPLAINT_INTERVAL: Final = 60.0
 """Seconds between two reports that the log cannot be written, or opened anew."""
 
 LAST_PATIENCE: Final = 2.0
 """Seconds that a pipe has to take the last lines."""
+
+AGAIN_AFTER: Final = 0.02
+"""Seconds until a pipe is tried again that another program has made non-blocking, and is full."""
 
 NEWLINE: Final = 10
 
@@ -63,16 +76,29 @@ class AccessLog:
     def __init__(self, target: str) -> None:
         self._target = target
         self._syslog = target.startswith(SYSLOG)
-        self._fd = self._open()
+        self._take_up(self._open())
         self._lines: list[str] = []
-        self._flushing = native_lock()  # and a native `write`: a hub flushes it, and must not switch
         self._second = 0
         self._stamp = ""
-        self._stale = False
-        self._torn = False  # the last line in the file has no end
+        # All locks are native, and `write` too: a hub's greenlets come here, and must not switch.
+        self._lock = native_lock()  # for moments: over what waits, and the count of what does not
+        self._waiting: deque[tuple[list[str], int]] = deque()  # and their length
+        self._held = 0  # characters that wait
         self._dropped = 0  # lines, since it was last written
         self._next_complaint = 0.0
+        self._writing = native_lock()  # whoever writes holds it, and what follows is theirs
+        self._stale = False
+        self._torn = False  # the last line in the file has no end
         self._looked = 0.0
+        self._wake = native_lock()  # for its thread, which sleeps on it
+        self._wake.acquire()
+        self._has_thread = False
+        self._closed = False
+
+    def _take_up(self, fd: int) -> None:
+        self._fd = fd
+        # A file, or the socket of a daemon, which never makes anybody wait.
+        self._is_regular = self._syslog or stat.S_ISREG(os.fstat(fd).st_mode)
 
     def _open(self) -> int:
         if self._syslog:
@@ -123,29 +149,77 @@ class AccessLog:
         self._second = second
 
     def flush(self) -> None:
-        """Writes what is held.  A log that cannot be written is reported, and its lines dropped."""
-        with self._flushing:
-            complaints = [self._open_anew() if self._stale or self._is_moved() else None, self._write_held()]
-        # Only now: the handlers of a log may wait, and whoever else flushes must not wait for them.
-        for complaint in complaints:
+        """Has what is held written; waits for nobody but a disk.  Never raises."""
+        if self._is_regular:
+            self.write_out()
+            return
+        complaint = self._put_by()
+        try:
             if complaint is not None:
+                start_native(logger.error, *complaint)  # by who may wait: it may go where nobody reads, too
+            if not self._has_thread and not self._closed:
+                self._has_thread = True
+                start_native(self._work)
+        except RuntimeError:  # there are no threads just now; the next flush tries again
+            self._has_thread = False
+        self._rouse()
+
+    def _put_by(self) -> Complaint | None:
+        """Lets the lines wait to be written, or drops them if too much waits already."""
+        lines = self._lines
+        with self._lock:
+            count = len(lines)
+            if not count:
+                return None
+            # Lines are only ever added at the end, so nobody loses one while these go.
+            held, lines[:count] = lines[:count], []
+            size = sum(map(len, held))
+            if self._held + size <= HELD_MOST or not self._waiting:
+                self._held += size
+                self._waiting.append((held, size))
+                return None
+            return self._drop(count, "nobody reads it" if self._writing.locked() else "no thread can be had")
+
+    def _rouse(self) -> None:
+        try:
+            self._wake.release()
+        except RuntimeError:
+            pass  # it is awake
+
+    def _work(self) -> None:
+        """The life of the log's thread."""
+        while not self._closed:
+            self._wake.acquire()
+            self.write_out()
+        self._shut()
+
+    def write_out(self) -> None:
+        """Writes what is held, in this thread.  What cannot be written is dropped, and reported."""
+        complaints = [self._put_by()]
+        with self._writing:
+            complaints.append(self._open_anew() if self._stale or self._is_moved() else None)
+            while self._waiting:
+                held, size = self._waiting[0]
+                complaints.append(self._write_lines(held))
+                with self._lock:
+                    self._waiting.popleft()
+                    self._held -= size
+        # Only now: the handlers of a log may wait, and whoever else writes must not wait for them.
+        for complaint in complaints:
+            if complaint is not None and not self._closed:  # close() has said what is lost
                 logger.error(*complaint)
 
-    def _write_held(self) -> Complaint | None:
-        lines = self._lines
-        count = len(lines)
-        if not count:
-            return None
-        # Lines are only ever added at the end, so nobody loses one while these go.
-        held, lines[:count] = lines[:count], []
+    def _write_lines(self, lines: list[str]) -> Complaint | None:
         try:
             if self._syslog:
-                self._send(held)
+                self._send(lines)
             else:
-                self._write(held)
+                self._write(lines)
         except OSError as error:
-            return self._drop(count, error)
-        missing, self._dropped = self._dropped, 0
+            with self._lock:
+                return self._drop(len(lines), error.strerror)
+        with self._lock:
+            missing, self._dropped = self._dropped, 0
         return ("the access log is written again; %d lines are missing", missing) if missing else None
 
     def _write(self, lines: list[str]) -> None:
@@ -153,15 +227,23 @@ class AccessLog:
         if self._torn:
             octets = memoryview(b"\n" + octets)
         while octets and self._fd >= 0:
-            count = write(self._fd, octets)
+            piece = octets if self._is_regular else octets[: _whole_lines(octets)]
+            try:
+                count = write(self._fd, piece)
+            except BlockingIOError:
+                if self._closed:
+                    raise
+                native_sleep(AGAIN_AFTER)
+                continue
             self._torn = octets[count - 1] != NEWLINE  # until the rest of that line is out, too
             octets = octets[count:]
 
-    def _drop(self, count: int, error: OSError) -> Complaint | None:
+    def _drop(self, count: int, why: str | None) -> Complaint | None:
         """Counts lines that could not be written, and says so once in a while: a disk stays full for long."""
         self._dropped += count
-        text = "cannot write the access log (lines dropped so far: %d): %s"
-        return self._seldom((text, self._dropped, error.strerror))
+        return self._seldom(
+            ("cannot write the access log (lines dropped so far: %d): %s", self._dropped, why)
+        )
 
     def _seldom(self, complaint: Complaint) -> Complaint | None:
         now = time.monotonic()
@@ -229,28 +311,41 @@ class AccessLog:
             complaint = ("cannot reopen the access log, going on with the old one: %s", error)
             return complaint if was_told else self._seldom(complaint)  # it is tried every second
         os.close(self._fd)
-        self._fd = fresh
+        self._take_up(fresh)
         return None
 
     def close(self) -> None:
         """Writes what is held; to a pipe only if that is read soon, so that none keeps a server."""
-        if self._syslog or self._fd < 0 or stat.S_ISREG(os.fstat(self._fd).st_mode):
-            self._finish()
-            return
-        done = native_lock()
-        done.acquire()
-        start_native(self._finish, done.release)
-        if not done.acquire(timeout=LAST_PATIENCE):
-            logger.error("nobody reads the access log: its last lines are lost")
+        if self._is_regular:
+            self.write_out()
+        else:
+            self.flush()
+            deadline = time.monotonic() + LAST_PATIENCE
+            while self._waiting and time.monotonic() < deadline:
+                native_sleep(0.005)
+        lost = self._dropped + sum(len(held) for held, _ in list(self._waiting))
+        self._closed = True
+        self._rouse()
+        if lost:
+            logger.error("the access log ends without its last %d lines, which could not be written", lost)
+        if self._is_regular or not self._waiting:  # else its thread is in the middle of them
+            self._shut()
 
-    def _finish(self, then: Callable[[], object] = bool) -> None:
-        self.flush()
+    def _shut(self) -> None:
         # A call that outlives its server may still log; the number may be another file's by then.
-        with self._flushing:
+        with self._writing:
             fd, self._fd = self._fd, -1
         if self._target != "-" and fd >= 0:
             os.close(fd)
-        then()
+
+
+def _whole_lines(octets: memoryview) -> int:
+    """How many octets of them a pipe takes in one piece, though others write to it: lines, one at least."""
+    if len(octets) <= select.PIPE_BUF:
+        return len(octets)
+    head = bytes(octets[: select.PIPE_BUF])
+    end = head.rfind(b"\n") + 1
+    return end or bytes(octets).find(b"\n") + 1 or len(octets)
 
 
 def open_syslog(target: str) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 import re
 import socket
 import subprocess
@@ -64,12 +65,12 @@ def test_a_file_that_was_moved_away_is_begun_anew(
     path, moved = tmp_path / "log", tmp_path / "log.1"
     log = AccessLog(str(path))
     log(None, PEER, "400 Bad Request", 1, 0.1)
-    log.flush()
+    log.write_out()
     path.rename(moved)
     if told:
         log.reopen()
     log(None, PEER, "400 Bad Request", 2, 0.1)
-    log.flush()
+    log.write_out()
     assert [line.split()[-3] for line in lines(moved)] == ["1"]
     assert [line.split()[-3] for line in lines(path)] == ["2"]
     path.unlink()
@@ -88,10 +89,10 @@ def test_a_file_that_cannot_be_begun_anew_is_told_of_once_and_whenever_that_was_
     path.unlink()
     path.parent.rmdir()
     for _ in range(3):
-        log.flush()
+        log.write_out()
     assert [record.message[:20] for record in caplog.records] == ["cannot reopen the ac"]
     log.reopen()
-    log.flush()
+    log.write_out()
     assert len(caplog.records) == 2
     log.close()
 
@@ -131,14 +132,14 @@ def test_who_flushes_waits_for_no_handler_of_the_error_log(
         return len(octets)
 
     def note(record: logging.LogRecord) -> bool:
-        held.append(log._flushing.locked())
+        held.append(log._writing.locked())
         return True
 
     log = AccessLog(str(tmp_path / "log"))
     monkeypatch.setattr(accesslog, "write", write)
     monkeypatch.setattr(caplog.handler, "filters", [note])
     log(None, PEER, "200 OK", 1, 0.1)
-    log.flush()
+    log.write_out()
     full = False
     log(None, PEER, "200 OK", 1, 0.1)
     log.close()
@@ -160,7 +161,7 @@ def test_a_syslog_daemon_that_was_started_anew_gets_the_lines_that_come_then(tmp
 
     def say(size: int) -> None:
         log(None, PEER, "200 OK", size, 0.1)
-        log.flush()
+        log.write_out()
 
     with listen() as daemon:
         log = AccessLog(f"syslog:{path}")
@@ -175,3 +176,62 @@ def test_a_syslog_daemon_that_was_started_anew_gets_the_lines_that_come_then(tmp
         log.close()
         say(5)  # a call that outlives its server: no descriptor is opened for it
     assert log._fd == -1
+
+
+def test_a_pipe_that_nobody_reads_keeps_no_request_and_it_is_told_how_many_lines_are_lost(
+    kit: Kit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(accesslog, "HELD_MOST", 100_000)
+    fifo = tmp_path / "log"
+    os.mkfifo(fifo)
+    with open(os.open(fifo, os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0) as reader:
+        served = kit.serve(answering(), access_log=str(fifo))
+        log = served.server._watchers.log
+        assert log is not None
+        client, sent = served.client(), 0
+        while not log._dropped:
+            client.send(50 * request()).responses(50)
+            sent += 50
+        assert log._held <= 100_000
+        read, told = b"", [""]
+
+        def missing() -> int:
+            nonlocal read
+            read += reader.read() or b""
+            told[0] += "\n".join(served.said())
+            found = re.findall(r"written again; (\d+) lines are missing", told[0])
+            return sum(map(int, found)) if not log._waiting else 0
+
+        lost = eventually(missing)
+        client.leave()
+        served.stop()
+        read += reader.read() or b""
+    assert read.count(b"\n") + lost == sent
+    assert "nobody reads it" in told[0]
+
+
+def test_a_pipe_that_stays_unread_keeps_no_server_from_its_end(
+    kit: Kit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(accesslog, "LAST_PATIENCE", 0.01)
+    fifo = tmp_path / "log"
+    os.mkfifo(fifo)
+    with open(os.open(fifo, os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0) as reader:
+        served = kit.serve(answering(), access_log=str(fifo))
+        client = served.client()
+        for _ in range(30):
+            client.send(50 * request()).responses(50)
+        client.leave()
+        served.stop()
+        (told,) = served.said()
+        lost = int(re.findall(r"without its last (\d+) lines", told)[0])
+        read: list[bytes] = []
+
+        def is_over() -> bool:  # its thread ends when somebody reads
+            piece = reader.read()
+            read.append(piece or b"")
+            return piece == b""
+
+        eventually(is_over)
+        assert 0 < lost <= 1500
+        assert b"".join(read).count(b"\n") >= 1500 - lost

@@ -389,7 +389,7 @@ def test_a_full_disk_is_told_once_and_costs_its_lines_alone(
     monkeypatch.setattr(accesslog, "write", write)
     for _ in range(3):
         log(None, {"REMOTE_ADDR": "192.0.2.1"}, "200 OK", 0, 0.0)
-        log.flush()
+        log.write_out()
     assert [record.getMessage() for record in caplog.records] == [
         "cannot write the access log (lines dropped so far: 1): No space left on device"
     ]
