@@ -70,7 +70,8 @@ PHASES: Final = ("head", "body", "queued", "application", "sending")
 """What the time of a request is made of, in order: from its first octet until its head was whole, from
 then until a body that is collected was, from then until the application was called, in the application's
 call and in the iterator that it returned, and all that is none of these: the server's own work, and above
-all waiting for the client to read.  The last three make up its latency."""
+all waiting for the client to read, also in the middle of a call that sends by write().  The last three make
+up its latency."""
 
 MEASURES: Final = (*PHASES, "first_byte", "cpu")
 """And what is no part of it: until the first octets of the response could go out, since the request was

@@ -106,6 +106,7 @@ class Connection:
         "buffer",
         "deadline",
         "fd",
+        "is_sending",
         "is_tunnel",
         "on_close",
         "phase",
@@ -114,6 +115,7 @@ class Connection:
         "site",
         "stream",
         "turn",
+        "waited",
     )
 
     def __init__(self, site: Site, stream: Stream, turn: Turn) -> None:
@@ -152,6 +154,8 @@ class Connection:
         self.arrival = AT_ONCE  # seconds that the head and the small body of the present request took
         self.turn = turn  # the present one, or the last
         self._outlet: Outlet | None = None
+        self.is_sending = False  # its call waits for the client to read
+        self.waited = 0.0  # seconds in which its calls have done so, all of them together
         self.on_close: Callable[[], None] | None = None  # called once, after the connection has ended
         self._head_out = False  # the head of the final response has been made
         self.is_tunnel = False  # what the client sends is no HTTP

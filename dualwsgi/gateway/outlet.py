@@ -80,10 +80,16 @@ class Outlet:
 
     def _wait(self) -> None:
         """Waits until the client may take more.  Raises DeadlineExceeded, RequestTimeout."""
-        began = monotonic()
+        conn, began = self._conn, monotonic()
         self.look()
+        conn.is_sending = True
         try:
-            self._stream.wait_writable(min(self._left, self._deadline.remaining()))
+            try:
+                self._stream.wait_writable(min(self._left, self._deadline.remaining()))
+            finally:
+                waited = monotonic() - began
+                conn.waited += waited
+                conn.is_sending = False
         except DeadlineExceeded:
             self._deadline.check()
             taken = self.taken()
@@ -91,7 +97,7 @@ class Outlet:
                 raise
             self._left = min(self._timeout, taken * self._pace)
         else:
-            self._left = max(0.0, self._left - (monotonic() - began))
+            self._left = max(0.0, self._left - waited)
 
     # A system tells that a socket is writable only when much of its buffer has become free, which may
     # take a client minutes that reads at a fair rate.  So who seems late is looked at more closely.

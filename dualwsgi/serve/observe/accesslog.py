@@ -16,6 +16,7 @@ and told.
 from __future__ import annotations
 
 import os
+import re
 import select
 import stat
 import sys
@@ -34,7 +35,7 @@ from .datagram import connect_datagram
 from .journal import Journal
 from .logformat import COMBINED, MONTHS, Ended, Format, escaped
 
-__all__ = ["AccessLog", "FormattedLog", "Skip", "open_journal", "open_log"]
+__all__ = ["AccessLog", "FormattedLog", "Skip", "check_log", "open_journal", "open_log"]
 
 LINES_HELD: Final = 512
 """Lines after which they are written without waiting for the end of the second."""
@@ -366,14 +367,25 @@ def open_syslog(target: str) -> int:
     return sock.detach()
 
 
+_SKIPPED: Final = re.compile(r"/.*|[1-5](?:[0-9][0-9]|xx)")
+
+
 class Skip:
     """Which responses are not worth a line: words such as `/healthz`, `/static/*`, `304` and `2xx`.
 
     `slow` (seconds): only those that took as long, and errors (5xx), which nobody wants to miss.
+
+    Raises ConfigError for a word that could never match.
     """
 
     def __init__(self, words: str, slow: float) -> None:
         given = words.replace(",", " ").split()
+        for word in given:
+            if not _SKIPPED.fullmatch(word):
+                raise ConfigError(
+                    f"access_log_skip: {word!r} is neither a path nor a status; "
+                    "give words such as /healthz, /static/*, 304 or 2xx"
+                )
         self._slow = slow
         self._paths = {word for word in given if word.startswith("/") and not word.endswith("*")}
         self._prefixes = tuple(word[:-1] for word in given if word.startswith("/") and word.endswith("*"))
@@ -424,6 +436,12 @@ class FormattedLog(AccessLog):
         self._lines.append(line + "\n")
         if len(self._lines) >= LINES_HELD:
             self.flush()
+
+
+def check_log(config: Config) -> None:
+    """Raises ConfigError for what is said of a log and makes no sense, though there may be no log."""
+    Format(config.access_log_format)
+    Skip(config.access_log_skip, config.access_log_slow)
 
 
 def open_log(config: Config, journal: Journal | None) -> AccessLog | None:

@@ -19,11 +19,18 @@ _WHOLE: Final = frozenset({list, tuple, FileWrapper})
 
 
 class Call:
-    """What was noted of one call, in seconds.  `clock` tells the processor's time, None if nobody asks."""
+    """What was noted of one call, in seconds.  `clock` tells the processor's time, None if nobody asks.
 
-    __slots__ = ("application", "came", "clock", "cpu", "first", "queued")
+    Where the application sends by write(), its waiting for the client to read is not the application's.
+    """
 
-    def __init__(self, came: float, began: float, clock: Callable[[], float] | None) -> None:
+    __slots__ = ("_before", "_conn", "application", "came", "clock", "cpu", "first", "queued")
+
+    def __init__(
+        self, conn: Connection, came: float, began: float, clock: Callable[[], float] | None
+    ) -> None:
+        self._conn = conn
+        self._before = conn.waited
         self.came = came  # when the request was whole, in monotonic seconds
         self.queued = max(0.0, began - came)
         self.clock = clock
@@ -34,10 +41,15 @@ class Call:
     def told(self, seconds: float) -> tuple[float, float, float, float, float]:
         """Queued, application, sending, first octets and processor time, at the end after so many seconds."""
         queued = self.queued
-        # A call that its deadline cut off, or that has raised, has not returned.
-        application = self.application if self.application >= 0 else max(0.0, seconds - queued)
+        application = self.application
+        if application < 0:  # a call that its deadline cut off, or that has raised, has not returned
+            application = max(0.0, seconds - queued - self.waited())
         first = self.first if self.first >= 0 else queued + application
         return queued, application, max(0.0, seconds - queued - application), first, self.cpu
+
+    def waited(self) -> float:
+        """Seconds in which it has waited for the client to read what it sends."""
+        return self._conn.waited - self._before
 
     def enter(self) -> None:
         """The application is about to work on it, in its call or in its iterator."""
@@ -87,7 +99,8 @@ class _Watched:
 
     def _within(self, act: Callable[[], Any]) -> Any:
         call, clock = self._call, self._call.clock
-        began, cpu = monotonic(), clock() if clock is not None else 0.0
+        began, waited = monotonic(), call.waited()
+        cpu = clock() if clock is not None else 0.0
         call.enter()
         try:
             return act()
@@ -95,4 +108,4 @@ class _Watched:
             call.leave()
             if clock is not None:
                 call.cpu += clock() - cpu
-            call.application += monotonic() - began
+            call.application += monotonic() - began - (call.waited() - waited)

@@ -100,28 +100,29 @@ class PhaseClock:
         self._site.log = self._ended
         conn: Connection = environ["dualwsgi.send_interim"].__self__
         began = monotonic()
-        self._open[conn] = call = Call(conn.since, began, thread_time)
+        self._open[conn] = call = Call(conn, conn.since, began, thread_time)
         cpu = thread_time()
         result = self._app(environ, start_response)
         call.cpu = thread_time() - cpu
         if self._gave_way():
             call.clock, call.cpu = None, -1.0
         ended = monotonic()
-        call.application = ended - began
+        call.application = ended - began - call.waited()
         return watch_result(result, call, ended)
 
     def _every(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Takes the time of the others, of whom processor time is not asked: that is a system call."""
         conn = environ["dualwsgi.send_interim"].__self__
+        waited = conn.waited
         began = monotonic()
         result: Iterable[bytes] = self._app(environ, start_response)
         # The short way, for what is sent as a whole: see _ended().
-        if type(result) is list:
+        if type(result) is list and conn.waited == waited:
             self._open[conn] = conn.since, began, monotonic()
             return result
         ended = monotonic()
-        self._open[conn] = call = Call(conn.since, began, None)
-        call.application = ended - began
+        self._open[conn] = call = Call(conn, conn.since, began, None)
+        call.application = ended - began - (conn.waited - waited)
         return watch_result(result, call, ended)
 
     # In the log's place

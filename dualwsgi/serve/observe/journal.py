@@ -44,7 +44,7 @@ class NotedCall(Call):
     def __init__(
         self, conn: Connection, environ: Mapping[str, Any], clock: Callable[[], float] | None
     ) -> None:
-        super().__init__(conn.came, monotonic(), clock)
+        super().__init__(conn, conn.came, monotonic(), clock)
         self.environ = environ
         self.fields: list[tuple[str, str]] = []
         self.request_id = ""
@@ -104,7 +104,7 @@ class Journal:
                 if clock is not None:
                     call.cpu = clock() - cpu
                 ended = monotonic()
-                call.application = ended - began
+                call.application = ended - began - call.waited()
                 _leave()
             return watch_result(result, call, ended)
 

@@ -140,13 +140,15 @@ def _in_flight(
         if name not in _QUIET:
             found.append(_describe(conn, name, now, pid))
     # A call of no request is one that has ended while this was looked at.
-    found = [one for one in found if one["target"] != "-" or one["phase"] != "running"]
+    found = [one for one in found if one["target"] != "-" or one["phase"] not in ("running", "sending")]
     found.sort(key=lambda one: -float(one["age"]))
     return found[:LISTED]
 
 
 def _describe(conn: Parked, phase: str, now: float, pid: int, call: Call | None = None) -> Snapshot:
     line = None
+    if phase == "running" and getattr(conn, "is_sending", False):
+        phase = "sending"
     if phase != "head":  # then `request` is still the one before
         line = getattr(getattr(conn, "request", None), "line", None)
         if line is not None and not line.method:

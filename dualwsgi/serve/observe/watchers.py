@@ -26,10 +26,16 @@ logger = logging.getLogger("dualwsgi")
 
 
 class Watchers:
-    """Those of one server.  What opens raises ConfigError if it cannot."""
+    """Those of one server.  Raises ConfigError for a log that could not be written, were it on; what opens
+    raises it if it cannot."""
 
     def __init__(self, server: Subject) -> None:
         self._server = server
+        config = server.config
+        if config.access_log_format != "combined" or config.access_log_skip:
+            from .accesslog import check_log
+
+            check_log(config)
         self.log: AccessLog | None = None
         self.control: Control | None = None
         self.metrics: MetricsServer | None = None

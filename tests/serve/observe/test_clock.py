@@ -116,6 +116,62 @@ def test_a_wait_for_a_call_and_for_the_client(kit: Kit, gate: Gate) -> None:
     assert last(served)["sending"] > 0
 
 
+def by_generator(start_response: Callable[..., Any], piece: bytes, count: int) -> Iterator[bytes]:
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    for _ in range(count):
+        yield piece
+
+
+def by_write(start_response: Callable[..., Any], piece: bytes, count: int) -> list[bytes]:
+    write = start_response("200 OK", [("Content-Type", "text/plain")])
+    for _ in range(count):
+        write(piece)
+    return []
+
+
+def by_write_in_a_generator(start_response: Callable[..., Any], piece: bytes, count: int) -> Iterator[bytes]:
+    yield from by_write(start_response, piece, count)
+
+
+@pytest.mark.parametrize("mode", ["sampled", "all"])
+def test_who_waits_for_a_slow_reader_is_sending_however_the_application_sends(
+    kit: Kit, tmp_path: Path, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if mode == "all":
+        monkeypatch.setattr(clock, "SAMPLES", 0)
+    ways = {"generator": by_generator, "write": by_write, "both": by_write_in_a_generator}
+
+    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+        return ways[environ["PATH_INFO"][1:]](start_response, bytes(100_000), 80)
+
+    log = tmp_path / "log"
+    served = kit.serve(
+        app, phase_clock=mode, access_log=str(log), access_log_format="%(application)s %(sending)s"
+    )
+    for count, way in enumerate(ways, 1):
+        client = served.client(window=65536).send(request(target=f"/{way}"))
+        eventually(lambda: has_waited_in(served, "sending"))
+        assert len(client.response().body) == 8_000_000
+        eventually(lambda: served.server.counters.requests == count)  # noqa: B023  # it is asked at once
+        phases = last(served)
+        assert phases["sending"] > WAIT, way
+        assert longest(phases) == "sending", way
+        client.leave()
+    served.stop()
+    for line in log.read_text().splitlines():
+        application, sending = map(float, line.split())
+        assert sending > max(WAIT, application)
+
+
+def test_a_reader_that_leaves_was_waited_for_by_the_server_and_not_by_the_application(kit: Kit) -> None:
+    served = kit.serve(lambda environ, start_response: by_write(start_response, bytes(100_000), 80))
+    client = served.client(window=65536).send(request())
+    eventually(lambda: has_waited_in(served, "sending"))
+    client.reset()
+    phases = last(served)
+    assert longest(phases) == "sending"
+
+
 def test_processor_time_is_told_where_it_is_the_call_s_own(kit: Kit) -> None:
     def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
         if environ["PATH_INFO"] == "/wait":
@@ -218,6 +274,7 @@ class Interim:
         self.arrival = (0.0, 0.0)
         self.turn = world.turn
         self.phase = None
+        self.waited = 0.0
 
     def interim(self) -> None: ...
 

@@ -17,9 +17,11 @@ from serving import App, Gate, Kit, Served, answering
 from table import table
 from wire import PATIENCE, Client, eventually, request
 
+from dualwsgi.config import Config
 from dualwsgi.errors import ConfigError
 from dualwsgi.serve.observe import accesslog, journal
 from dualwsgi.serve.observe.accesslog import AccessLog
+from dualwsgi.serve.server import Server
 from dualwsgi.serve.observe.client import attach
 from dualwsgi.serve.observe.journal import request_id, traceparent
 from dualwsgi.serve.observe.logformat import NAMES, Ended, Format, escaped
@@ -149,6 +151,23 @@ def test_a_format_that_cannot_be_is_refused(kit: Kit, tmp_path: Path, form: str,
         kit.serve(answering(), access_log=str(tmp_path / "log"), access_log_format=form)
     assert str(caught.value).startswith("access_log_format: ")
     assert says in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"access_log_format": "json:nope"}, "access_log_format: 'nope' is not known; give"),
+        ({"access_log_format": "%(h"}, "access_log_format: a % that begins no"),
+        ({"access_log_skip": "healthz"}, "access_log_skip: 'healthz' is neither a path nor a status; give"),
+        ({"access_log_skip": "304, 2xx, 6xx"}, "access_log_skip: '6xx' is neither"),
+    ],
+)
+def test_what_no_log_could_be_written_by_is_refused_though_there_is_none(
+    settings: dict[str, str], says: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Server(answering(), Config(**settings))
+    assert str(caught.value).startswith(says)
 
 
 def test_paths_statuses_and_quick_ones_are_left_out(logged: Logged, gate: Gate) -> None:
