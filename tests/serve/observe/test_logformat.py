@@ -21,10 +21,10 @@ from dualwsgi.config import Config
 from dualwsgi.errors import ConfigError
 from dualwsgi.serve.observe import accesslog, journal
 from dualwsgi.serve.observe.accesslog import AccessLog
-from dualwsgi.serve.server import Server
 from dualwsgi.serve.observe.client import attach
 from dualwsgi.serve.observe.journal import request_id, traceparent
 from dualwsgi.serve.observe.logformat import NAMES, Ended, Format, escaped
+from dualwsgi.serve.server import Server
 
 GUNICORN = (
     '%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s" %(D)s %(L)s %(p)s %(m)s %(U)s %(q)s %(H)s'
