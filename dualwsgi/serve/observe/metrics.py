@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ...config import parse_bind
 from ...errors import ConfigError
+from ...gateway.site import DateField
 from ...native import native_sleep, start_native
 from ..health import Health
 from .families import CONTENT_TYPE, write_metrics
@@ -132,9 +133,14 @@ class MetricsServer:
             status, kind, text = "500 Internal Server Error", "text/plain", f"this failed: {error!r}\n"
         content = text.encode()
         fields = f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(content)}\r\n"
-        return f"{fields}Connection: close\r\n\r\n".encode() + (b"" if method == b"HEAD" else content)
+        if status.startswith("405"):
+            fields += "Allow: GET, HEAD\r\n"
+        end = f"{fields}Connection: close\r\n".encode() + DateField().line + b"\r\n"
+        return end if method == b"HEAD" else end + content
 
     def _say(self, method: bytes, target: bytes, accept: str) -> tuple[str, str, str]:
+        if not method:
+            return "400 Bad Request", "text/plain", "this is no request\n"
         if method not in (b"GET", b"HEAD"):
             return "405 Method Not Allowed", "text/plain", "only GET and HEAD are known here\n"
         act: Callable[[], tuple[str, str, str]] | None = {

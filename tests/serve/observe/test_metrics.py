@@ -109,8 +109,8 @@ def test_readiness_ends_with_the_drain(served: Served) -> None:
         (request("GET", "/"), 404),
         (request("POST", "/metrics", body=b"x"), 405),
         (request("HEAD", "/livez"), 200),
-        (b"\r\n\r\n", 405),
-        (b"GET\r\n\r\n", 405),
+        (b"\r\n\r\n", 400),
+        (b"GET\r\n\r\n", 400),
     ],
 )
 def test_anything_else_gets_an_answer_that_says_so(served: Served, octets: bytes, status: int) -> None:
@@ -119,6 +119,8 @@ def test_anything_else_gets_an_answer_that_says_so(served: Served, octets: bytes
     with Client(url) as client:
         answer = client.send(octets).response(octets.partition(b" ")[0].decode() or "GET")
         assert answer.status == status
+        assert answer.get("Allow") == ("GET, HEAD" if status == 405 else None)  # RFC 9110 section 15.5.6
+        assert answer["Date"].endswith(" GMT")
     assert get(served, "/livez").status == 200
 
 
