@@ -75,6 +75,12 @@ class Stream(Protocol):
         ...
 
     @property
+    def rest(self) -> Verdict:
+        """What waits for more, once all that was read is dealt with: WANT_READ if what comes makes an edge,
+        AGAIN if some of it may be here already."""
+        ...
+
+    @property
     def is_greeted(self) -> bool:
         """The client has begun the handshake, where there is one."""
         ...

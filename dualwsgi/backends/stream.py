@@ -45,6 +45,7 @@ class SocketStream:
     __slots__ = ("_ends", "fd", "peer_environ", "read", "write")
 
     lookahead = False
+    rest = Verdict.WANT_READ
     is_greeted = False
 
     def __init__(self, ends: Ends, fd: int, peer_environ: dict[str, Any]) -> None:

@@ -136,9 +136,8 @@ class Connection:
         peer["dualwsgi.send_interim"] = self.send_interim
         peer["dualwsgi.deadline"] = deadline
         peer["dualwsgi.client_gone"] = GoneSignal(self)
-        # What to say when a response is out and nothing more was read: a look-ahead stream may
-        # hold decrypted octets that no poll will tell of.
-        self._resting = AGAIN if stream.lookahead else WANT_READ
+        # What to say when a response is out and nothing more was read; None: the stream knows.
+        self._resting: Verdict | None = None if stream.lookahead else WANT_READ
         self._usual: Request = NO_REQUEST  # the last one that is known
         self._prepared: Environ | None = None  # what is copied for it, once it has come again
         self._sip = HEAD_READ  # octets that the next one's read asks for
@@ -531,7 +530,7 @@ class Connection:
         if self._input is not None:
             self._input.close()
             self._input = None
-        return self._resting
+        return self._resting or self.stream.rest
 
     def _stamp(self, plan: ResponsePlan, content: bytes, is_last: bool) -> bytes:
         """The octets of a plain response with this content, or b"" if that takes more thought."""
@@ -692,7 +691,7 @@ class Connection:
             self.phase = Phase.HEAD
             return AGAIN
         self.phase = _IDLE
-        return AGAIN if self._more else self._resting
+        return AGAIN if self._more else self._resting or self.stream.rest
 
     def _drain_body(self, turn: Turn) -> Verdict:
         """Reads what the application left of the body, within a bound, for the next request's sake."""

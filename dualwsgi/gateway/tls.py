@@ -6,8 +6,9 @@ lower stream passes through: to the driver this is a stream that now and then wa
 
 Two things differ from a socket, and both are owed to edge-triggered polling:
 
-  - Octets may be here that no poll tells of, decrypted or not, so a short read says nothing: only
-    BlockingIOError says that nothing is left.  The driver is told by `lookahead`.
+  - Octets may be here that no poll tells of, decrypted or not, so a short read says nothing.  The driver
+    is told so by `lookahead`, and by `rest` where it is sure that nothing is left; else only BlockingIOError
+    says that.
   - What is encrypted can be neither taken back nor cut anywhere.  When the lower stream takes a part
     of it, `write` returns the like share of the plain octets and remembers how many of those that
     follow are encrypted already.  So after a short write, or BlockingIOError, the next write must
@@ -58,6 +59,8 @@ class TlsStream:
     __slots__ = (
         "_ahead",
         "_incoming",
+        "_is_drained",
+        "_is_full",
         "_notes",
         "_object",
         "_outgoing",
@@ -68,6 +71,7 @@ class TlsStream:
         "is_greeted",
         "peer_environ",
         "read",
+        "rest",
         "write",
     )
 
@@ -81,6 +85,9 @@ class TlsStream:
         self._object = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
         self._pending = b""  # encrypted, and not yet taken by the lower stream
         self._ahead = 0  # plain octets whose encrypted form is in `_pending`, and were not reported
+        self._is_drained = False  # the last read of the lower stream came back short
+        self._is_full = False  # the last read here did not
+        self.rest = Verdict.AGAIN
         self.is_greeted = False
         self._secure = False  # both sides have finished the handshake, and this one may still send
         self.fd = raw.fd
@@ -152,18 +159,20 @@ class TlsStream:
         """Up to `count` octets, b"" at the end.  Raises BlockingIOError, or OSError."""
         made, incoming = self._object, self._incoming
         # OpenSSL is not asked for what it cannot have: its refusal costs as much as a read.
-        empty = not incoming.pending and not made.pending()
+        empty = not incoming.pending and not self._is_full
         while True:
             if empty:
-                data = self._raw.read(count + RECORD_OVERHEAD)
+                data = self._raw.read(count)
                 if data:
                     incoming.write(data)
                 else:
                     incoming.write_eof()
+                self._is_drained = 0 < len(data) < count
             try:
-                return made.read(count)
+                plain = made.read(count)
             except ssl.SSLWantReadError:
                 empty = True
+                continue
             except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
                 # The latter is an end without close_notify.  Content that is cut short is seen by
                 # its framing, so that need not be an error here.
@@ -171,11 +180,20 @@ class TlsStream:
             except ssl.SSLError as error:
                 self._give_up()
                 raise ConnectionAbortedError(_reason(error)) from None
+            self._is_full = len(plain) == count
+            self.rest = (
+                Verdict.WANT_READ
+                if self._is_drained and not self._is_full and not incoming.pending
+                else Verdict.AGAIN
+            )
+            return plain
 
     def _write(self, data: bytes | memoryview) -> int:
         """How many octets of `data` were taken.  Raises BlockingIOError if none was, or OSError."""
+        size = len(data)
+        if size <= RECORD and not self._pending and not self._ahead:  # nearly all are like this
+            self._ahead = self._encrypt(data)
         view = memoryview(data)
-        size = len(view)
         done = 0
         ahead = min(self._ahead, size)
         beyond = self._ahead - ahead  # a file that became shorter meanwhile
@@ -196,7 +214,7 @@ class TlsStream:
                 return done
             ahead = self._encrypt(view[done : done + BATCH])
 
-    def _encrypt(self, view: memoryview) -> int:
+    def _encrypt(self, view: bytes | memoryview) -> int:
         done = 0
         try:
             while done < len(view):

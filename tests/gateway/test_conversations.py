@@ -103,6 +103,7 @@ class Script:
     """A Stream that says what it is given and keeps what it is told."""
 
     lookahead = False
+    rest = Verdict.WANT_READ
     fd = -1
 
     def __init__(self, pieces: Iterable[bytes]) -> None:

@@ -7,7 +7,8 @@ import random
 import ssl
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pki
 import pytest
@@ -163,6 +164,54 @@ def test_what_comes_in_pieces_is_read_whole_and_then_blocks_or_ends(seed: int) -
     else:
         pair.lower.ends = True
         assert pair.stream.read(10) == b""
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_it_rests_only_when_nothing_is_left_that_makes_no_edge(seed: int) -> None:
+    """Records come cut or together; as from a socket, a read that is short has taken all there was."""
+    chance = random.Random(seed)
+    pair = Pair(seed)
+    whole = Lower(chance)
+    whole.chance = cast("random.Random", SimpleNamespace(choice=max))
+    pair.stream._raw = cast("Any", whole)
+    coming, sent, got, rests = bytearray(), bytearray(), bytearray(), 0
+    for _ in range(60):
+        for _ in range(chance.choice((0, 1, 1, 2))):
+            sent += (piece := os.urandom(chance.choice((1, 100, 479, 16384))))
+            pair.client.write(piece)
+        coming += pair._out.read()
+        size = chance.choice((len(coming), len(coming), chance.randint(0, len(coming))))
+        whole.comes += coming[:size]
+        del coming[:size]
+        while True:
+            try:
+                count = chance.choice((479, 16384))
+                piece = pair.stream.read(count)
+            except BlockingIOError:
+                break
+            got += piece
+            if len(piece) < count and pair.stream.rest is Verdict.WANT_READ:
+                rests += 1
+                with pytest.raises(BlockingIOError):
+                    pair.stream.read(1)
+                break
+    assert rests > 10
+    whole.comes += coming
+    with pytest.raises(BlockingIOError):
+        while True:
+            got += pair.stream.read(65536)
+    assert got == sent
+
+
+def test_what_ends_tls_behind_a_request_is_read_without_an_edge() -> None:
+    pair = Pair(0)
+    pair.lower.chance = cast("random.Random", SimpleNamespace(choice=max))
+    pair.client.write(b"last")
+    with pytest.raises(ssl.SSLWantReadError):
+        pair.client.unwrap()
+    pair.pass_on()
+    assert (pair.stream.read(100), pair.stream.rest) == (b"last", Verdict.AGAIN)
+    assert pair.stream.read(100) == b""
 
 
 def test_the_end_is_said_once_unless_the_connection_is_broken_off() -> None:

@@ -33,6 +33,7 @@ class SocketStream:
     """
 
     lookahead = False
+    rest = Verdict.WANT_READ
     is_greeted = False
 
     def __init__(self, sock: Any, file: Any, peer_environ: dict[str, str]) -> None:
