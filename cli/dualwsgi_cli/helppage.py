@@ -2,16 +2,18 @@
 
 typer draws names, kinds and texts as columns side by side, which leaves a long text twenty characters and
 cuts long names off.  What there is to say is typer's here (`get_help_record`); only the layout is ours.
-Knows no option and no command.
+Knows no option and no command.  What was typed wrongly ends here, too, as one line (`usage`) and exit code 2.
 """
 
 from __future__ import annotations
 
 import inspect
 import re
+import sys
 import textwrap
 from typing import TYPE_CHECKING, Any
 
+from typer import BadParameter, Exit
 from typer.core import TyperCommand, TyperGroup
 
 if TYPE_CHECKING:
@@ -27,8 +29,24 @@ _ADDED = re.compile(r"  \[((?:env var: |default: |required|-?[\d.]+<=).*)\]$")
 _RANGE = re.compile(r"(\S+)<=x<=(\S+)")
 
 
+EXIT_USAGE = 2
+
+# typer has no public name for the kind of all errors of usage.
+_UsageError: type[Exception] = BadParameter.__mro__[1]
+
+
 class _Page:
     """What a command and a group have in common; goes before typer's class."""
+
+    def make_context(self, *arguments: Any, **more: Any) -> Any:
+        try:
+            return super().make_context(*arguments, **more)  # type: ignore[misc]
+        except _UsageError as error:
+            if type(error).__name__ == "NoArgsIsHelpError":
+                raise  # it is the help page
+            from dualwsgi_cli.usage import say_what_is_wrong
+
+            raise _refuse(say_what_is_wrong(error, self)) from None
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         from rich.console import Console  # late: a command that runs needs no page
@@ -54,8 +72,20 @@ class Command(_Page, TyperCommand):
 class Group(_Page, TyperGroup):
     """Commands below one name, likewise."""
 
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
+            from dualwsgi_cli.usage import say_which_commands
+
+            raise _refuse(say_which_commands(args[0], self.list_commands(ctx), ctx.command_path))
+        return super().resolve_command(ctx, args)
+
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         return [*super().collect_usage_pieces(ctx), "COMMAND"]
+
+
+def _refuse(line: str) -> Exit:
+    print(f"dualwsgi: {line}", file=sys.stderr)
+    return Exit(EXIT_USAGE)
 
 
 def _write(console: Console, command: Any, ctx: Any) -> None:

@@ -10,12 +10,13 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, NoReturn
 
 import typer
 
 from dualwsgi._version import __version__
-from dualwsgi.config import Config, available_cores, read_environ
+from dualwsgi.config import ENV_PREFIX, Config, available_cores, knobs, read_environ
 from dualwsgi.errors import ConfigError
 from dualwsgi.serve.configfile import find_file, open_file
 from dualwsgi.serve.descriptors import raise_limit
@@ -95,6 +96,7 @@ def run(
         from dualwsgi_cli.dashboard import run_with_dashboard
 
         raise typer.Exit(run_with_dashboard([word for word in sys.argv[1:] if word != "--dashboard"]))
+    place = None
     try:
         path = find_file(os.environ, config)
         place = os.path.abspath(path) if path is not None else None
@@ -109,7 +111,7 @@ def run(
 
         code = run_fleet(plan, reread) if plan.config.supervised else run_alone(plan)
     except ConfigError as error:
-        refuse(error)
+        refuse(error, as_written(error, options, place))
     raise typer.Exit(code)
 
 
@@ -188,14 +190,32 @@ def announce(target: str, config: Config, addresses: Sequence[str]) -> None:
         tell(start_line(target, config, addresses))
 
 
-def refuse(error: ConfigError) -> NoReturn:
+def as_written(error: ConfigError, options: Mapping[str, Any], path: str | None) -> str:
+    """The error's text, with the setting that it names as the operator wrote it: a flag, a variable, or a
+    line of the file.  What only becomes clear when all settings are there, or is tried, names the field."""
+    name, colon, problem = str(error).partition(": ")
+    if name not in knobs() or not colon:
+        return str(error)
+    file = None
+    with suppress(ConfigError):
+        file = open_file(path) if path is not None else None
+    if any(options.get(option) not in (None, []) for option in (name, f"{name}file")):
+        name = "--" + name.replace("_", "-") + ("file" if options.get(f"{name}file") else "")
+    elif (variable := ENV_PREFIX + name.upper()) in os.environ:
+        name = variable
+    elif file is not None and name in file.table:
+        name = file.place(name)
+    return f"{name}: {problem}"
+
+
+def refuse(error: ConfigError, text: str = "") -> NoReturn:
     """Say what is wrong, without our own traceback, and exit with code 2."""
     if isinstance(error, ApplicationNotLoaded):
         lines = error.detail.splitlines()
         if len(lines) > DETAIL_LINES:
             lines = [f"... {len(lines) - DETAIL_LINES} lines above ...", *lines[-DETAIL_LINES:]]
         tell("\n".join(lines))
-    tell(f"dualwsgi: {error}")
+    tell(f"dualwsgi: {text or error}")
     raise typer.Exit(EXIT_USAGE)
 
 

@@ -15,7 +15,7 @@ from dualwsgi.config import ENV_PREFIX, Config, knobs, read_environ
 from dualwsgi.errors import ConfigError
 from dualwsgi.serve.configfile import find_file, open_file
 from dualwsgi_cli.options import settings, with_options
-from dualwsgi_cli.run import refuse
+from dualwsgi_cli.run import as_written, refuse
 from dualwsgi_cli.written import toml_line
 
 __all__ = ["show_config"]
@@ -34,6 +34,7 @@ def show_config(
 
     The output is a dualwsgi.toml that says the same. It takes the options of `run`.
     """
+    path = None
     try:
         path = find_file(os.environ, config)
         file = open_file(path) if path is not None else None
@@ -42,7 +43,7 @@ def show_config(
         spoken = settings(options)
         made = Config(**written | read_environ(os.environ) | spoken)
     except ConfigError as error:
-        refuse(error)
+        refuse(error, as_written(error, options, path))
     lines = [(toml_line(name, value), str(path)) for name, value in target.items()]
     for name, knob in knobs().items():
         origin = _origin(name, spoken, written, str(path))

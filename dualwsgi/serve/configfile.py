@@ -32,7 +32,7 @@ TARGET_KEYS: Final = ("app", "app_dir")
 
 class ConfigFile:
     """A file's table of settings, as TOML has read it.  `table` is what stands in the file; `settings`
-    and `target` judge it."""
+    and `target` judge it, and `place` says where a key stands."""
 
     def __init__(self, path: str, text: str, table: Mapping[str, Any], *, section: str = "") -> None:
         self.path = path
@@ -75,14 +75,14 @@ class ConfigFile:
             if knob is None:
                 self._refuse(name, _unknown(name, [*known, *TARGET_KEYS]))
             if isinstance(knob, LogTarget) and isinstance(value, bool):
-                found[name] = knob.parse("on" if value else "off", self._place(name))
+                found[name] = knob.parse("on" if value else "off", self.place(name))
             elif isinstance(value, str):
-                found[name] = knob.parse(value, self._place(name))
+                found[name] = knob.parse(value, self.place(name))
             else:
-                found[name] = knob.check(value, self._place(name))
+                found[name] = knob.check(value, self.place(name))
         return found
 
-    def _place(self, name: str) -> str:
+    def place(self, name: str) -> str:
         """Where the key stands, as an error names it: "dualwsgi.toml, line 3: threads"."""
         key = re.escape(self._written[name])
         start = self._text.find(self._section) if self._section else 0
@@ -91,7 +91,7 @@ class ConfigFile:
         return f"{self.path}{line}: {self._written[name]}"
 
     def _refuse(self, name: str, problem: str) -> NoReturn:
-        raise ConfigError(f"{self._place(name)}: {problem}")
+        raise ConfigError(f"{self.place(name)}: {problem}")
 
 
 _EXAMPLES: Final = {"app": 'MODULE:NAME such as "hello:app"', "app_dir": "a directory"}

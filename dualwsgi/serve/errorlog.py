@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
 import sys
 from typing import Any
 
@@ -59,7 +61,9 @@ def _configure(path: str) -> None:
         logging.config.dictConfig({"version": 1, "disable_existing_loggers": False} | _parse(path, data))
     except OSError as error:
         raise ConfigError(
-            f"log_config: cannot read {path!r}: {error.strerror or error}; give a file that can be"
+            # The ini reader says in words of its own that there is none.
+            f"log_config: cannot read {path!r}: {error.strerror or os.strerror(errno.ENOENT)}; "
+            "give a file that can be read"
         ) from None
     # What configuration may raise, an ini parser and the handlers themselves included, is open.
     except Exception as error:

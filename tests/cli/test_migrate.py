@@ -34,6 +34,7 @@ header_map = "dangerous"
 a_name_of_its_own = 1
 def post_fork(server, worker):
     pass
+child_exit = ssl_context = post_fork
 """
 
 UWSGI = """
@@ -41,10 +42,16 @@ UWSGI = """
 [other]
 module = nothing
 [uwsgi]
-module = shop.wsgi
+project = shop
+base = /srv/%(project)
+module = %(project).wsgi
+chdir = %(base)
+pidfile = /run/%n.pid
 callable = application
 http-socket = :8000
-http_socket = /run/shop.sock
+http_socket = /run/%(project).sock
+socket = :3031
+log-4xx = true
 threads = 8
 listen = 512
 master = true
@@ -77,15 +84,19 @@ def test_a_gunicorn_file_becomes_a_file_of_ours(invoke: Invoke, tmp_path: Path) 
         "threads": 1,
         "concurrency": 500,
         "keep-alive": 5,
-        "limit-request-line": 1024**3,
+        "limit-request-line": 65536,
         "limit-request-fields": 50,
         "access-log": "-",
         "log-level": "warning",
     }
-    left = text.partition("# Without an equivalent:\n")[2]
+    left = text.partition("# What is no setting here, and why:\n")[2]
     assert "#   spew = True: a debugger does it better" in left
     assert "#   header_map = 'dangerous': always `drop`" in left
-    assert "#   post_fork = a hook: it stays Python" in left
+    assert (
+        "#   post_fork = a hook: worker-started: name it as MODULE:NAME; it is called with the Server" in left
+    )
+    assert "#   ssl_context = a hook: ssl-context: name it as MODULE:NAME" in left
+    assert "#   child_exit = a hook: the supervisor never imports the application" in left
     assert "a_name_of_its_own" not in text  # a gunicorn file is a program, and has names of its own
 
 
@@ -93,7 +104,9 @@ def test_an_ini_of_uwsgi_becomes_a_file_of_ours(invoke: Invoke, tmp_path: Path) 
     said, text = migrated(invoke, tmp_path, "shop.ini", UWSGI)
     assert said == {
         "app": "shop.wsgi:application",
-        "bind": [":8000", "unix:/run/shop.sock"],
+        "chdir": "/srv/shop",
+        "pidfile": "/run/shop.pid",
+        "bind": [":8000", "unix:/run/shop.sock", ":3031"],
         "threads": 8,
         "backlog": 512,
         "access-log": "",
@@ -101,8 +114,28 @@ def test_an_ini_of_uwsgi_becomes_a_file_of_ours(invoke: Invoke, tmp_path: Path) 
         "max-worker-rss": 256 * 1024**2,
         "workers": 4,
     }
-    assert "#   harakiri-verbose = 'true': there is nothing of this kind" in text
+    assert "#   harakiri-verbose = 'true': always: " in text
     assert "#   master = 'true': always" in text
+
+
+@pytest.mark.parametrize(
+    ("text", "made"),
+    [
+        ("wsgi-file = web/shop.py\ncallable = app", {"app": "shop:app", "app-dir": "web"}),
+        ("wsgi-file = shop.py", {"app": "shop"}),
+        (
+            "http = :80\nsocket = /run/a.sock\nhttps = :443,a.pem,a.key",
+            {"bind": [":80", "unix:/run/a.sock", ":443"]},
+        ),
+        ("chdir = $(NO_SUCH_PLACE)/%n", {"chdir": "$(NO_SUCH_PLACE)/u"}),
+        ("socket-timeout = 9", {"body-timeout": 9, "write-timeout": 9}),
+    ],
+)
+def test_what_uwsgi_files_say_in_other_ways(
+    invoke: Invoke, tmp_path: Path, text: str, made: dict[str, Any]
+) -> None:
+    said, _ = migrated(invoke, tmp_path, "u.ini", f"[uwsgi]\n{text}\n")
+    assert {name: said.get(name) for name in made} == made
 
 
 @pytest.mark.parametrize(
@@ -111,12 +144,16 @@ def test_an_ini_of_uwsgi_becomes_a_file_of_ours(invoke: Invoke, tmp_path: Path) 
         ("gunicorn.conf.py", "bind = 1\nbind = 1 / 0", "gunicorn.conf.py, line 2: ZeroDivisionError"),
         ("gunicorn.conf.py", "bind =", "SyntaxError"),
         ("u.ini", "module = x", "it has no section [uwsgi]"),
+        ("u.yaml", "uwsgi:", "of uWSGI's forms only ini is read"),
+        ("shop.py", "app = 1", "it sets nothing that gunicorn knows"),
+        (".", "", "Is a directory; give a gunicorn.conf.py"),
     ],
 )
 def test_a_file_that_fails_is_named_with_the_line(
     invoke: Invoke, tmp_path: Path, name: str, text: str, says: str
 ) -> None:
-    (tmp_path / name).write_text(text)
+    if text:
+        (tmp_path / name).write_text(text)
     done = invoke("migrate", name)
     assert done.exit_code == 2
     assert says in done.stderr

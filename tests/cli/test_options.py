@@ -71,7 +71,7 @@ def test_a_variable_sets_its_field_and_a_flag_wins_over_it(server: Any, invoke: 
         ("--bind 8000", "--bind: '8000' is a port alone; give :8000"),
         ("--backend asyncio", "--backend: 'asyncio' is not known; give threads or green"),
         ("--keep-alive soon", "--keep-alive: 'soon' is not a number of seconds"),
-        ("--thread 3", "No such option"),
+        ("--thread 3", "--thread: there is no such option; did you mean --threads?"),
     ],
 )
 def test_a_bad_flag_is_refused_by_name_with_code_2(

@@ -119,7 +119,7 @@ def test_the_exit_codes_of_all_commands_are_told() -> None:
         ("explanation/stopping.md", "`graceful_timeout`, 30 s", Config().graceful_timeout == 30),
         ("start/choosing.md", "`--threads` (default 32)", Config().threads == 32),
         ("start/choosing.md", "`--concurrency` (default 1,000)", Config().concurrency == 1000),
-        ("guides/from-gunicorn.md", "so 75 s", Config().keep_alive == 75),
+        ("guides/from-gunicorn.md", "the default is 75 s", Config().keep_alive == 75),
     ],
 )
 def test_a_figure_is_the_one_in_the_code(page: str, says: str, holds: bool) -> None:

@@ -6,8 +6,9 @@ gunicorn does it.
 
 from __future__ import annotations
 
+import re
 import sys
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -21,6 +22,8 @@ __all__ = ["migrate"]
 
 EXIT_USAGE = 2
 
+FORMS_OF_UWSGI = (".xml", ".yaml", ".yml", ".json")
+
 
 def migrate(
     file: Annotated[
@@ -32,7 +35,15 @@ def migrate(
 
     What has no equivalent is told in comments, with the reason.
     """
-    server = uwsgi if file.endswith(".ini") else gunicorn
+    server: Any
+    if file.endswith(FORMS_OF_UWSGI):
+        _refuse(f"{file}: of uWSGI's forms only ini is read; write it as one, below a line [uwsgi]")
+    try:
+        with open(file, "rb") as opened:
+            begun = opened.read()
+        server = uwsgi if file.endswith(".ini") or re.search(rb"^\s*\[uwsgi\]", begun, re.M) else gunicorn
+    except OSError as error:
+        _refuse(f"{file}: {error.strerror}; give a gunicorn.conf.py, or an ini file of uWSGI")
     try:
         given = server.read(file)
     except Exception as error:  # the file is a program, and may fail in any way
@@ -41,10 +52,19 @@ def migrate(
             place = place.tb_next
         ran = place is not None and place.tb_frame.f_code.co_filename == file
         where = f", line {place.tb_lineno}" if ran and place is not None else ""
-        print(f"dualwsgi: {file}{where}: {type(error).__name__}: {error}", file=sys.stderr)
-        raise typer.Exit(EXIT_USAGE) from None
+        _refuse(f"{file}{where}: {type(error).__name__}: {error}")
+    if not given:
+        known = "uWSGI" if server is uwsgi else "gunicorn"
+        _refuse(
+            f"{file}: it sets nothing that {known} knows; give a gunicorn.conf.py, or an ini file of uWSGI"
+        )
     outcome = translate(given, server.RULES)
     typer.echo("\n".join(_lines(file, outcome)))
+
+
+def _refuse(line: str) -> NoReturn:
+    print(f"dualwsgi: {line}", file=sys.stderr)
+    raise typer.Exit(EXIT_USAGE) from None
 
 
 def _lines(file: str, outcome: Outcome) -> list[str]:
@@ -57,7 +77,7 @@ def _lines(file: str, outcome: Outcome) -> list[str]:
         note = outcome.notes.get(name)
         lines.append(toml_line(name, value) + (f"  # {note}" if note else ""))
     if outcome.left:
-        lines += ["", "# Without an equivalent:"]
+        lines += ["", "# What is no setting here, and why:"]
         for name, value, reason in outcome.left:
             lines.append(f"#   {name} = {_shown(value)}: {reason}")
     return lines

@@ -70,14 +70,19 @@ def translate(given: Mapping[str, Any], rules: Mapping[str, Rule]) -> Outcome:
     for name, value in given.items():
         rule = rules.get(name) or (same(name) if name in knobs() else none(""))
         if callable(value):
-            outcome.left.append((name, value, "it stays Python: put it into the application's own start"))
+            reason = rule.note or "it stays Python: put it into the application's own start"
+            told = f"{rule.to.replace('_', '-')}: {reason}" if rule.holds else reason
+            outcome.left.append((name, value, told))
             continue
         if not rule.holds or rule.convert is None:
             outcome.left.append((name, value, rule.note or "there is nothing of this kind"))
             continue
         try:
             for key, found in rule.convert(value).items():
-                outcome.settings.setdefault(key, _checked(key, found))
+                checked = _checked(key, found)
+                earlier = outcome.settings.setdefault(key, checked)
+                if earlier is not checked and isinstance(earlier, tuple):  # addresses, say
+                    outcome.settings[key] = tuple(dict.fromkeys(earlier + checked))
                 if rule.note:
                     outcome.notes.setdefault(key, rule.note)
         except (ConfigError, ValueError, TypeError) as error:
