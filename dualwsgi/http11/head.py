@@ -405,7 +405,7 @@ def _content_length(spoken: dict[str, str], limits: Limits) -> int | None:
         raise BadRequest(400, "Content-Length together with Transfer-Encoding")
     text = spoken["content-length"]
     if not grammar.CONTENT_LENGTH.fullmatch(text):
-        if text.isascii() and text.isdigit():
+        if text.isascii() and text.isdigit() and len(text.lstrip("0")) > 18:
             raise BadRequest(413, "request body too large")
         raise BadRequest(400, "malformed Content-Length")
     length = int(text)

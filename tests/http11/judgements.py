@@ -287,6 +287,14 @@ REFUSED = [
     ),
     Judgement(
         "stricter: malformed Content-Length",
+        BOTH,
+        "More than 18 digits, most of them zeros. RFC 9110 section 8.6 sets no limit, but int() of an "
+        "application may have one; zeros that fill a width are read.",
+        POST + b"Content-Length: 0000000000000000005\r\n\r\nhello",
+        r"(?i)content-length:[ \t]*0[0-9]{18}",
+    ),
+    Judgement(
+        "stricter: malformed Content-Length",
         H11,
         "A list of equal lengths may be refused (RFC 9110 section 8.6), and here it is.",
         POST + b"Content-Length: 5, 5\r\n\r\nhello",
