@@ -19,7 +19,7 @@ from ..http11 import proxy
 from ..http11.forwarded import Trust, client_node, parse_forwarded, parse_list
 from ..http11.head import Limits
 from ..http11.proxy import ProxyHeader
-from .environ import Environ, percent_decode
+from .environ import Environ, percent_decode, server_name
 from .heads import Heads, Request
 from .memory import Memory
 
@@ -188,7 +188,7 @@ def _rewrite(environ: Environ, said: dict[str, str]) -> None:
         else:
             name, port = match[1], match[2] or ""
             environ["HTTP_HOST"] = said["host"]
-            environ["SERVER_NAME"] = name.strip("[]")
+            environ["SERVER_NAME"] = name
     if told := said.get("port", ""):
         if told.isascii() and told.isdigit() and len(told) <= 5 and 0 < int(told) <= 65535:
             port = told
@@ -227,7 +227,7 @@ def header_environ(header: ProxyHeader) -> Environ:
         environ |= {
             "REMOTE_ADDR": header.source[0],
             "REMOTE_PORT": str(header.source[1]),
-            "SERVER_NAME": header.destination[0],
+            "SERVER_NAME": server_name(header.destination[0]),
             "SERVER_PORT": str(header.destination[1]),
         }
     for name, kind in (("authority", proxy.AUTHORITY), ("alpn", proxy.ALPN), ("netns", proxy.NETNS)):

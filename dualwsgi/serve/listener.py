@@ -16,6 +16,7 @@ from typing import Any, Final
 from ..backends.stream import Borrowed
 from ..config import BindAddress, Config
 from ..errors import ConfigError
+from ..gateway.environ import server_name
 from .bind_error import explain_bind
 from .systemd import find_passed
 
@@ -45,7 +46,7 @@ class Listener:
             host, port = sock.getsockname()[:2]
             self._host, self._port = host, str(port)
             self._any = host in ("0.0.0.0", "::")
-            self._place = f"{f'[{host}]' if ':' in host else host}:{port}"
+            self._place = f"{server_name(host)}:{port}"
 
     @property
     def url(self) -> str:
@@ -74,7 +75,7 @@ class Listener:
         return {
             "REMOTE_ADDR": address[0].removeprefix(_MAPPED),
             "REMOTE_PORT": str(address[1]),
-            "SERVER_NAME": host,
+            "SERVER_NAME": server_name(host),
             "SERVER_PORT": self._port,
             "wsgi.url_scheme": self._scheme,
         }

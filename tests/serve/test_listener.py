@@ -46,7 +46,7 @@ def test_several_addresses_of_all_families_are_one_server(serve: Serve, tmp_path
     served = serve(telling, bind=("127.0.0.1:0", "[::1]:0", f"unix:{tmp_path / 's'}", f"unix:{name}"))
     four, six, unix, abstract = served.addresses
     assert told(four)["REMOTE_ADDR"] == "127.0.0.1"
-    assert (told(six)["REMOTE_ADDR"], told(six)["SERVER_NAME"]) == ("::1", "::1")
+    assert (told(six)["REMOTE_ADDR"], told(six)["SERVER_NAME"]) == ("::1", "[::1]")
     assert (unix, abstract) == (f"unix:{tmp_path / 's'}", f"unix:{name}")
     for address in (unix, abstract):
         environ = told(address)

@@ -120,6 +120,11 @@ TRUSTED: dict[str, tuple[dict[str, Any], list[str], dict[str, str | None]]] = {
         ["X-Forwarded-Host: shop.test:8443", "X-Forwarded-Proto: https"],
         {"HTTP_HOST": "shop.test:8443", "SERVER_NAME": "shop.test", "SERVER_PORT": "8443"},
     ),
+    "host that is an IPv6 address": (
+        {"forwarded_headers": ALL},
+        ["X-Forwarded-Host: [2001:db8::1]"],
+        {"HTTP_HOST": "[2001:db8::1]", "SERVER_NAME": "[2001:db8::1]", "SERVER_PORT": "80"},
+    ),
     "host and port": (
         {"forwarded_headers": ALL},
         ["X-Forwarded-Host: shop.test", "X-Forwarded-Port: 8080"],
@@ -277,6 +282,15 @@ def test_a_proxy_header_tells_the_client_of_all_requests(
     if octets is V2:
         assert environ["proxy"]["authority"] == "a.test"
         assert environ["proxy"]["tlvs"][str(0xEA)] == "vpce"
+
+
+def test_a_proxy_header_may_tell_of_ipv6(serve: Serve) -> None:
+    client = serve(telling, proxy_protocol="v1").client(
+        before=b"PROXY TCP6 2001:db8::9 2001:db8::2 5000 443\r\n"
+    )
+    environ = told(client)
+    assert (environ["REMOTE_ADDR"], environ["REMOTE_PORT"]) == ("2001:db8::9", "5000")
+    assert (environ["SERVER_NAME"], environ["SERVER_PORT"]) == ("[2001:db8::2]", "443")
 
 
 def test_the_field_of_a_client_that_a_proxy_names_is_believed_if_that_is_a_proxy_too(serve: Serve) -> None:
