@@ -12,9 +12,12 @@ import _socket
 import enum
 from collections.abc import Callable, Sequence
 from types import FrameType
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from .counters import Counters, Line
+
+if TYPE_CHECKING:
+    from socket import socket
 
 
 class Verdict(enum.Enum):
@@ -127,6 +130,19 @@ class Stream(Protocol):
 
     def unsent(self) -> int:
         """Octets that were written and have not come to the peer; 0 where that is unknown."""
+        ...
+
+    @property
+    def has_socket(self) -> bool:
+        """hand_over() can be called: what the socket carries is what the connection carries."""
+        ...
+
+    def hand_over(self) -> socket:
+        """A blocking socket of its own for the connection, which the caller closes.  Raises OSError."""
+        ...
+
+    def take_back(self) -> None:
+        """Nothing here waits again, whatever was done with the socket that was handed over."""
         ...
 
     def interrupt(self) -> None:

@@ -15,10 +15,13 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from posix import close, read, sendfile, set_blocking, write, writev
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..seam import Verdict
 from .ends import Ends
+
+if TYPE_CHECKING:
+    from socket import socket
 
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
@@ -46,6 +49,7 @@ class SocketStream:
 
     lookahead = False
     rest = Verdict.WANT_READ
+    has_socket = True
     is_greeted = False
 
     def __init__(self, ends: Ends, fd: int, peer_environ: dict[str, Any]) -> None:
@@ -85,6 +89,25 @@ class SocketStream:
             return int.from_bytes(ioctl(self.fd, TIOCOUTQ, b"\0\0\0\0"), sys.byteorder)
         except OSError:
             return 0
+
+    def hand_over(self) -> socket:
+        # With a descriptor of its own: a thread that waits there still must not read another connection's.
+        import socket
+
+        return self._blocking(socket.socket)
+
+    def _blocking(self, kind: type[socket]) -> socket:
+        fd = os.dup(self.fd)
+        try:
+            sock = kind(fileno=fd)
+        except BaseException:
+            close(fd)
+            raise
+        sock.settimeout(None)
+        return sock
+
+    def take_back(self) -> None:
+        set_blocking(self.fd, False)  # which both descriptors share
 
     def interrupt(self) -> None:
         self._shut_down(_socket.SHUT_RDWR)

@@ -18,6 +18,7 @@ A connection is used by one thread at a time; who, is the backend's to say.  Onl
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from time import monotonic
 from types import FrameType
@@ -39,6 +40,7 @@ from .entrance import Entrance
 from .environ import HANDLES, Environ
 from .exchange import Exchange
 from .gone import GoneSignal
+from .handover import SOCKET_KEYS, ClientSocket
 from .heads import HEAD_SIZE, NO_REQUEST, Request
 from .input import Input
 from .outlet import JOINED_UP_TO, Outlet
@@ -462,6 +464,8 @@ class Connection:
             environ["CONTENT_LENGTH"] = str(body.spill.size)
             environ.pop("HTTP_TRANSFER_ENCODING", None)
         self._input = environ["wsgi.input"] = Input(body.read)
+        if may_tunnel:
+            self._offer_socket(environ)
         return RUN if self.body is None and not may_tunnel else STREAM
 
     # Calling the application
@@ -548,6 +552,9 @@ class Connection:
 
     def _respond(self, exchange: Exchange, result: Any) -> Verdict:
         """The long way: whatever PEP 3333 allows an application to return."""
+        if self.is_tunnel and not exchange.head_sent:
+            exchange.drop(result)
+            return self._end_handover()
         try:
             exchange.respond(result)
         except BaseException as error:
@@ -579,6 +586,25 @@ class Connection:
         if self.body is not None:
             self.body.continue_owed = False
         self.is_tunnel = tunnel
+
+    def _offer_socket(self, environ: Environ) -> None:
+        """The application may answer an upgrade by itself."""
+        request = self.request
+        assert self._input is not None
+        if request.fields.upgrade is not None and not request.has_body and self.stream.has_socket:
+            sock = ClientSocket(self, self._input)
+            environ.update(dict.fromkeys(SOCKET_KEYS, sock))
+
+    def is_about(self, body: Input) -> bool:
+        """Whether the present request is the one that has this body."""
+        return self._input is body
+
+    def handed_over(self) -> None:
+        """The application has the client's socket, and whatever is said to the client.  Raises OSError."""
+        if self._head_out:
+            raise OSError(errno.EBUSY, "the response has begun")
+        self.deadline.begin()
+        self.head_is_out(tunnel=True)
 
     def early_hints(self, headers: list[tuple[str, str]]) -> None:
         """environ["wsgi.early_hints"]: sends 103 with these fields (RFC 8297)."""
@@ -666,6 +692,12 @@ class Connection:
             return self._drain_body(self.turn)
         return self._next_request()
 
+    def _end_handover(self) -> Verdict:
+        """The application is done with the client's socket.  What it returned or raised says nothing."""
+        self.stream.take_back()
+        self._note(self.request, "101 Switching Protocols", 0)
+        return self._close_gently()
+
     def _note(self, request: Request | None, status: str, size: int) -> None:
         """A request has ended, `request` None if it was none; as the short way in run() does."""
         now, came = monotonic(), self.came
@@ -718,6 +750,11 @@ class Connection:
         self.outlet.clear()
         exchange.ended = True
         exchange.close_result()
+        if self.is_tunnel and not exchange.head_sent:
+            # The two are how applications tell gunicorn and Werkzeug that nothing is to be said.
+            if not isinstance(error, StopIteration | ConnectionError | ClientGone):
+                logger.error("%s: the application failed", self.describe(), exc_info=error)
+            return self._end_handover()
         if isinstance(error, RequestTimeout):
             return overtime.end_by_call(self, exchange, error)
         if isinstance(error, ClientGone):
@@ -945,6 +982,8 @@ class Connection:
         self._environ = self._prepared = self._exchange = self._input = self._outlet = self.body = None
         self.deadline.drop()
         self._read = self._write = _closed
+        if self.is_tunnel:
+            self.stream.interrupt()  # an application that was given the socket may still hold it
         self.stream.close()
         on_close, self.on_close = self.on_close, None
         if on_close is not None:

@@ -181,6 +181,12 @@ class Exchange:
         self.ended = True
         self._conn.outlet.send_last(head, LAST_CHUNK if self.framing is Framing.CHUNKED else b"")
 
+    def drop(self, result: object) -> None:
+        """What the application returned is not to be sent."""
+        self.ended = True
+        self._result = result
+        self.close_result()
+
     def close_result(self) -> None:
         """PEP 3333: close() is called once, however the response ended."""
         result, self._result = self._result, None

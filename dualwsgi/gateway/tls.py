@@ -25,11 +25,14 @@ from __future__ import annotations
 import os
 import ssl
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ..errors import BadRequest
 from ..seam import Stream, Verdict
 from .certinfo import client_environ, session_environ
+
+if TYPE_CHECKING:
+    from socket import socket
 
 RECORD: Final = 16384
 """Octets of content in the largest record (RFC 8446 section 5.1)."""
@@ -76,6 +79,7 @@ class TlsStream:
     )
 
     lookahead = True
+    has_socket = False
 
     def __init__(self, raw: Stream, context: ssl.SSLContext, notes: Notes) -> None:
         self._raw = raw
@@ -258,6 +262,12 @@ class TlsStream:
 
     def wait_writable(self, timeout: float) -> None:
         self._raw.wait_writable(timeout)
+
+    def hand_over(self) -> socket:
+        raise NotImplementedError  # who has the socket would have to go on with the encryption
+
+    def take_back(self) -> None:
+        raise NotImplementedError
 
     def interrupt(self) -> None:
         self._raw.interrupt()

@@ -103,6 +103,7 @@ class Script:
     """A Stream that says what it is given and keeps what it is told."""
 
     lookahead = False
+    has_socket = False
     rest = Verdict.WANT_READ
     fd = -1
 

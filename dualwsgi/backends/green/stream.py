@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ...errors import DeadlineExceeded
 from ...green import RDHUP, Hub, Waiter, current_hub, originals
 from ..ends import Ends
 from ..stream import SocketStream
+
+if TYPE_CHECKING:
+    from socket import socket
 
 
 class GreenStream(SocketStream):
@@ -26,6 +29,11 @@ class GreenStream(SocketStream):
         super().__init__(ends, fd, peer_environ)
         self._hub: Final = hub
         self._waiters: Final = waiters
+
+    def hand_over(self) -> socket:
+        from ...green.socket import GreenSocket  # late: few applications want one
+
+        return self._blocking(GreenSocket)
 
     def _wait(self, timeout: float) -> None:
         # Any event ends it: whoever waited tries again, and waits again if that was not his.

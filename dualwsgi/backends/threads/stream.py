@@ -6,9 +6,13 @@ import _socket
 import os
 import select
 import struct
+from typing import TYPE_CHECKING
 
 from ...errors import DeadlineExceeded
 from ..stream import Borrowed, SocketStream
+
+if TYPE_CHECKING:
+    from socket import socket
 
 
 class ThreadStream(SocketStream):
@@ -27,6 +31,10 @@ class ThreadStream(SocketStream):
     def forbid_waits(self) -> None:
         """Takes allow_waits() back."""
         os.set_blocking(self.fd, False)
+
+    def hand_over(self) -> socket:
+        self.allow_waits(0.0)  # zero is no limit: one of an earlier allow_waits() would hold on
+        return super().hand_over()
 
     def wait_readable(self, timeout: float) -> None:
         self._wait(select.POLLIN, timeout)

@@ -34,6 +34,7 @@ class SocketStream:
 
     lookahead = False
     rest = Verdict.WANT_READ
+    has_socket = False
     is_greeted = False
 
     def __init__(self, sock: Any, file: Any, peer_environ: dict[str, str]) -> None:
@@ -128,6 +129,11 @@ class SocketStream:
             return b""
         self._dropped += len(data)
         return data
+
+    def hand_over(self) -> Any:
+        raise NotImplementedError  # eventlet's applications have eventlet.input.get_socket()
+
+    take_back = hand_over
 
     def interrupt(self) -> None:
         shut_down(self._sock)
