@@ -64,7 +64,8 @@ def plan_response(status: str, headers: Iterable[tuple[str, str]], server_field:
 
     `server_field` is a whole line, sent where the application gives no Server field.  Raises
     ApplicationError if a part is not a str, is outside ISO-8859-1, holds a control character or is
-    a hop-by-hop field (PEP 3333), or if the status is none (RFC 9110 section 15).
+    a hop-by-hop field (PEP 3333) other than the Upgrade of a 101 or a 426, or if the status is none
+    (RFC 9110 section 15).
     """
     code = _status_code(status)
     lines = [f"HTTP/1.1 {status}\r\n" if len(status) > 3 else f"HTTP/1.1 {status} \r\n"]
@@ -74,10 +75,12 @@ def plan_response(status: str, headers: Iterable[tuple[str, str]], server_field:
         name, value = _checked_field(entry)
         lower = name.lower()
         if lower in grammar.HOP_BY_HOP:
-            if code != 101 or lower not in ("upgrade", "connection"):
+            if code not in (101, 426) or lower not in ("upgrade", "connection"):
                 raise _not_its_own(name)
             if lower == "connection":
-                continue  # there is one thing it can say, and the framing says it
+                if code == 426 and value.lower() != "upgrade":
+                    raise _not_its_own(name)
+                continue  # there is one thing it can say, and whoever says Upgrade says it
             upgrade = True
         elif lower == "content-length":
             if length is not None or not grammar.CONTENT_LENGTH.fullmatch(value):
@@ -89,6 +92,10 @@ def plan_response(status: str, headers: Iterable[tuple[str, str]], server_field:
         elif lower == "server":
             server_field = b""
         lines.append(f"{name}: {value}\r\n")
+    if code == 426 and upgrade:
+        # RFC 9110 section 15.5.22: it must have Upgrade, and section 7.8: with that, this.
+        lines.append("Connection: Upgrade\r\n")
+        upgrade = False  # it asks for one, and makes none
     if code < 200 and not upgrade:
         raise ApplicationError(f"{code} is no final status; only 101 with an Upgrade field ends a request")
     try:

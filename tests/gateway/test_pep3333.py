@@ -281,6 +281,21 @@ def test_a_101_goes_to_those_alone_who_ask_for_it_however_often_it_was_sent(
         assert "101 answers only" in said()[0]
 
 
+def test_a_426_has_its_upgrade_and_the_connection_goes_on(serve: Serve) -> None:
+    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+        start_response("426 Upgrade Required", [("Upgrade", "websocket"), ("Content-Type", "text/plain")])
+        return [b"a websocket, please"]
+
+    client = serve(app).client()
+    for asked in (request(), request("GET", "/", "Connection: Upgrade", "Upgrade: h2c")) * 2:
+        answer = client.send(asked).response()
+        assert (answer.status, answer["Upgrade"], answer["Connection"]) == (426, "websocket", "Upgrade")
+        assert answer.body == b"a websocket, please"
+    answer = client.send(request("GET", "/", CLOSE)).response()
+    assert answer.all("Connection") == ["Upgrade", "close"]
+    assert client.ended()
+
+
 def test_a_status_may_lack_its_reason_and_keeps_its_octets(serve: Serve) -> None:
     statuses = iter(["200", "200 ", "299 caf\xe9 ol\xe9", "404 Nowhere To Be Seen", "599 x"])
 

@@ -226,6 +226,19 @@ def test_a_switch_of_protocols_names_the_new_one_and_says_so_once() -> None:
         assert decided == Frame(b"Connection: Upgrade\r\n", RAW, None, False)
 
 
+def test_a_426_says_which_protocol_it_wants_and_ends_as_any_other() -> None:
+    for given in ([("Upgrade", "x")], [("Connection", "upgrade"), ("Upgrade", "x")]):
+        plan = plan_response("426 Upgrade Required", [*given, ("X", "y")])
+        assert not plan.upgrade
+        assert plan.head == b"HTTP/1.1 426 Upgrade Required\r\nUpgrade: x\r\nX: y\r\nConnection: Upgrade\r\n"
+        decided = frame(plan, method="GET", http_11=True, keep_alive=True, length=2)
+        assert decided == Frame(b"Content-Length: 2\r\n", SIZED, 2, True)
+    assert b"Connection" not in plan_response("426 Upgrade Required", []).head
+    for name, value in [("Connection", "close"), ("Transfer-Encoding", "chunked"), ("Keep-Alive", "max=1")]:
+        with pytest.raises(ApplicationError, match="hop-by-hop"):
+            plan_response("426 Upgrade Required", [("Upgrade", "x"), (name, value)])
+
+
 # Framing -------------------------------------------------------------------------------------------
 
 # (method, status, Content-Length of the application, length known): framing, Content-Length sent.
