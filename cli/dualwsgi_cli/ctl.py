@@ -94,11 +94,18 @@ def _print_json(answer: Any) -> None:
 
 @ctl.command(cls=Command)
 def snapshot(socket: Socket = None, as_json: AsJson = False) -> None:
-    """Print what the server is doing: totals, latencies, requests in flight."""
+    """Print what the server is doing: totals, latencies, requests in flight.
+
+    Of worker processes all together, those that have left included, unless SOCKET is that of one.
+    """
     from dualwsgi.serve.observe.snapshot import merge, percentile
 
     try:
-        merged = merge([answer for _, answer in _ask(socket, "snapshot")])
+        of_one = socket is not None and _paths(socket) == [socket]
+        answers = _ask(socket, "snapshot") if of_one else _ask_one(socket, "fleet")
+        # In the moment of an upgrade two supervisors are one fleet.
+        fleets = {answer["workers"][0]["lineage"] or pid: answer for pid, answer in answers}
+        merged = merge(list(fleets.values()))
     except ValueError as error:
         _fail(str(error))
     if as_json:

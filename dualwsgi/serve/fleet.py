@@ -84,6 +84,8 @@ class Fleet:
     """See above.  `target` and `app_dir` name the application."""
 
     def __init__(self, target: str, app_dir: str) -> None:
+        self.lineage = ""
+        """See Job; to be set before there are any."""
         self._target = target
         self._app_dir = app_dir
         self.cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
@@ -233,7 +235,8 @@ class Fleet:
         slot: int,
     ) -> Job:
         shares = self.shares.fileno()
-        return Job(role, self._target, self._app_dir, config, generation.listeners, shares, place, core, slot)
+        app = self._target, self._app_dir
+        return Job(role, *app, config, generation.listeners, shares, place, core, slot, self.lineage)
 
     def _start(self, job: Job, generation: Generation) -> Process:
         try:

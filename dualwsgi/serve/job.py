@@ -19,7 +19,7 @@ class Job:
 
     `listeners` are pairs of an address, as text, and the descriptor that listens there; `shares` is
     the descriptor of what workers know of each other, and `slot` this one's place in it; `core` is
-    the processor to stay on (-1: any).
+    the processor to stay on (-1: any); `lineage` names the supervisor and those that it has followed.
     """
 
     role: Literal["worker", "nursery"]
@@ -31,3 +31,4 @@ class Job:
     place: int
     core: int
     slot: int
+    lineage: str

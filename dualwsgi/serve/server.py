@@ -130,6 +130,8 @@ class Server:
         self._watchers = Watchers(self)
         self.supervisor = 0
         """The process that has this one as its worker; 0 for none."""
+        self.lineage = ""
+        """What this supervisor has in common with those before and after it, by upgrades; "" for none."""
         self.started = 0.0
         """When it began to serve, in monotonic seconds; 0.0 before."""
         limit = config.limit_per_address
@@ -169,10 +171,10 @@ class Server:
                     self._watched_app = self._request_hooks.wrap(self.app)
                 self._watched_app = self._watchers.watch(self._watched_app)
                 self._backend = _make_backend(self.config)
-                self._watchers.open_figures()
                 # In a program that is more than this server others may watch only if it says so.
                 if here or self.config.control_socket != AUTO:
                     self._watchers.open_control()
+                self._watchers.open_figures()  # those of a fleet are found by its control sockets
                 if self._started_hook is not None:
                     start_worker(self._started_hook, self)
                     if self._stopped:

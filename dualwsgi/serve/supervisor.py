@@ -34,6 +34,7 @@ from .errorlog import FLEET_FORM, set_up_log
 from .fleet import Fleet, Generation
 from .identity import Identity, PidFile, find_identity, set_title
 from .listener import Listener, open_listener
+from .observe.snapshot import identity_of
 from .reloading import FileWatch
 from .server import DRAIN_WINDOW
 from .signals import SignalQueue
@@ -108,7 +109,8 @@ class Supervisor:
         config = self.config
         set_up_log(config.log_level, FLEET_FORM, config_file=config.log_config)
         set_title(config.proc_name, "supervisor")
-        elder, inherited = inherit()
+        elder, inherited, lineage = inherit()
+        self._fleet.lineage = lineage or identity_of(os.getpid())
         if config.pidfile:
             self._pid_file = PidFile(config.pidfile)
         self._signals = SignalQueue(SIGNALS)
@@ -363,7 +365,7 @@ class Supervisor:
             logger.warning("an upgrade or a stop is under way already")
             return
         try:
-            self._upgrade = Upgrade(self._listeners)
+            self._upgrade = Upgrade(self._listeners, self._fleet.lineage)
         except OSError as error:
             logger.error("the new program cannot be started, and nothing has changed: %s", error)
             return

@@ -25,13 +25,16 @@ __all__ = ["Upgrade", "inherit"]
 VARIABLE: Final = "_DUALWSGI_INHERITED"
 """The channel's descriptor, then a line for each listener: its descriptor, a space, its address."""
 
+LINEAGE: Final = "_DUALWSGI_LINEAGE"
+"""What the counts of a server's supervisors stand under, the first one's name; see observe/ledger.py."""
+
 _START_DIRECTORY: Final = os.getcwd()
 
 
 class Upgrade:
-    """A new supervisor on its way.  Raises OSError if it cannot be started."""
+    """A new supervisor of the same lineage on its way.  Raises OSError if it cannot be started."""
 
-    def __init__(self, listeners: Sequence[tuple[str, Listener]]) -> None:
+    def __init__(self, listeners: Sequence[tuple[str, Listener]], lineage: str) -> None:
         self.channel, theirs = pair()
         numbers = [listener.sock.fileno() for _, listener in listeners]
         lines = [str(theirs.fileno())]
@@ -40,7 +43,7 @@ class Upgrade:
             self._popen = subprocess.Popen(
                 _command(),
                 cwd=_START_DIRECTORY,
-                env=os.environ | {VARIABLE: "\n".join(lines)},
+                env=os.environ | {VARIABLE: "\n".join(lines), LINEAGE: lineage},
                 pass_fds=[theirs.fileno(), *numbers],
             )
         except BaseException:
@@ -74,15 +77,15 @@ def _command() -> list[str]:
     return [sys.executable, *sys.orig_argv[1:]]
 
 
-def inherit() -> tuple[Channel | None, list[tuple[str, Listener]]]:
-    """What an elder supervisor has left to this process: a channel to it, and its listeners."""
-    text = os.environ.pop(VARIABLE, "")
+def inherit() -> tuple[Channel | None, list[tuple[str, Listener]], str]:
+    """What an elder supervisor has left to this process: a channel to it, its listeners, and its lineage."""
+    text, lineage = os.environ.pop(VARIABLE, ""), os.environ.pop(LINEAGE, "")
     if not text:
-        return None, []
+        return None, [], ""
     number, *lines = text.split("\n")
     listeners = []
     for line in lines:
         descriptor, _, address = line.partition(" ")
         listeners.append((address, adopt_listener(parse_bind(address), int(descriptor), owned=True)))
     os.set_inheritable(int(number), False)
-    return Channel(_socket.socket(fileno=int(number))), listeners
+    return Channel(_socket.socket(fileno=int(number))), listeners, lineage

@@ -25,6 +25,7 @@ class Feed:
         self._every = every
         self._lock = threading.Lock()
         self._latest: dict[str, dict[str, Any]] = {}
+        self._departed: dict[str, dict[str, Any]] = {}
         self._attached: dict[str, Attached] = {}
         self._stop = threading.Event()
         self.error = ""
@@ -36,6 +37,11 @@ class Feed:
         """The newest snapshot of each server that is there."""
         with self._lock:
             return list(self._latest.values())
+
+    def departed(self) -> dict[str, dict[str, Any]]:
+        """By lineage, what workers that have left had counted; see Ledger.departed()."""
+        with self._lock:
+            return dict(self._departed)
 
     def close(self) -> None:
         self._stop.set()
@@ -63,7 +69,22 @@ class Feed:
                 self.error = str(error)
             if not self._attached:
                 self.came.set()
+            self._ask_for_departed()
             self._stop.wait(LOOK_AGAIN)
+
+    def _ask_for_departed(self) -> None:
+        """Of one worker of each fleet, which speaks for all."""
+        with self._lock:
+            paths = {one["workers"][0].get("lineage", ""): path for path, one in self._latest.items()}
+        answers = {}
+        for lineage, path in paths.items():
+            if lineage:
+                try:
+                    answers[lineage] = ask_all([path], "departed")[0][1]
+                except DualwsgiError:  # it has just left; another one will say
+                    answers[lineage] = self._departed.get(lineage, {"counts": None, "left": []})
+        with self._lock:
+            self._departed = answers
 
     def _follow(self, path: str) -> None:
         with self._lock:

@@ -104,7 +104,7 @@ class Dashboard:
         latest = self._feed.latest()
         if latest and not look.paused:
             try:
-                self._history.add(latest)
+                self._history.add(latest, self._feed.departed())
             except (ValueError, KeyError) as error:
                 look.message = f"this server cannot be shown: {error}"
                 return
@@ -280,7 +280,7 @@ def write_lines(feed: Feed, every: float, ended: Callable[[], bool] | None = Non
         feed.came.clear()
         latest = feed.latest()
         if latest:
-            history.add(latest)
+            history.add(latest, feed.departed())
             figures = history.figures()
             assert figures is not None
             print(_spell(figures), flush=True)

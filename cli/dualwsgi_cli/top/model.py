@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from dualwsgi.serve.observe.snapshot import MEASURES, merge, percentile
+from dualwsgi.serve.observe.ledger import BRIEF
+from dualwsgi.serve.observe.snapshot import MEASURES, add_past, merge, percentile
 
 __all__ = ["Figures", "History", "RouteRow", "WorkerRow"]
 
@@ -14,6 +16,11 @@ Snapshot = dict[str, Any]
 
 WINDOW: Final = 10.0
 """Seconds over which rates and percentiles are taken."""
+
+WORKERS_KNOWN: Final = 256
+"""Workers that are remembered, of which most are no more."""
+
+_NONE: Final[Mapping[str, Snapshot]] = {}
 
 SERIES: Final = 300
 """Points of a sparkline that are kept, one a second."""
@@ -58,21 +65,27 @@ class Figures:
 
 
 class History:
-    """What was seen so far.  A server that was replaced begins anew, which is never a negative rate."""
+    """What was seen so far.
+
+    Totals are a fleet's, and go on while workers come and go; those that were killed count with what they
+    were last seen with.  A server that was replaced begins anew, which is never a negative rate.
+    """
 
     def __init__(self) -> None:
+        self._workers: dict[str, tuple[str, Snapshot]] = {}  # of fleets, by identity: lineage and counts
+        self._killed: dict[str, Snapshot] = {}  # by lineage, counts of those that were of these
         self._window: deque[Snapshot] = deque()
         self._rates: deque[float] = deque(maxlen=SERIES)
         self._slow: deque[float] = deque(maxlen=SERIES)
         self._seconds = 0
         self._second: Snapshot | None = None  # where the present second of the series begins
 
-    def add(self, snapshots: list[Snapshot]) -> None:
-        """The latest snapshot of each process."""
-        merged = merge(snapshots)
+    def add(self, snapshots: list[Snapshot], departed: Mapping[str, Snapshot] = _NONE) -> None:
+        """The latest snapshot of each process, and by lineage what those that have left had counted."""
+        merged = merge(snapshots) | self._counts(snapshots, departed)
         window = self._window
         if window and merged["totals"]["requests"] < window[-1]["totals"]["requests"]:
-            window.clear()  # one has gone, and its counts with it
+            window.clear()  # another server
             self._second = None
         window.append(merged)
         while len(window) > 2 and window[1]["time"] <= merged["time"] - WINDOW:
@@ -89,6 +102,37 @@ class History:
                 self._rates.append(rate)
                 self._slow.append(slow)
             self._second = merged
+
+    def _counts(self, snapshots: list[Snapshot], departed: Mapping[str, Snapshot]) -> Snapshot:
+        """BRIEF of all there are and were, each worker once, wherever it is told of."""
+        told = [said["counts"] for said in departed.values() if said["counts"]]
+        left = {name for said in departed.values() for name in said["left"]}
+        known = self._workers
+        for one in snapshots:
+            worker, counts = one["workers"][0], {name: one[name] for name in BRIEF}
+            if worker.get("lineage"):
+                known.pop(worker["identity"], None)  # to the end, where those are that live
+                known[worker["identity"]] = worker["lineage"], counts
+            else:
+                told.append(counts)
+        lineages = {lineage for lineage, _ in known.values()} & {
+            one["workers"][0].get("lineage") for one in snapshots
+        }
+        for name, (lineage, _) in list(known.items()):
+            if name in left or lineage not in lineages:
+                del known[name]
+        self._killed = {one: counts for one, counts in self._killed.items() if one in lineages}
+        while len(known) > WORKERS_KNOWN:
+            lineage, counts = known.pop(next(iter(known)))
+            self._killed[lineage] = add_past(counts, self._killed.get(lineage, {}))
+        told += self._killed.values()
+        told += [counts for _, counts in known.values()]
+        if not told:  # all that are here are just leaving
+            return {name: snapshots[0][name] for name in BRIEF}
+        whole = told[0]
+        for counts in told[1:]:
+            whole = add_past(whole, counts)
+        return {name: whole[name] for name in BRIEF}
 
     def figures(self) -> Figures | None:
         """What there is to be drawn; None before the first snapshot."""

@@ -71,9 +71,9 @@ class Control:
             where += f".{os.getpid()}"  # each worker has its own
         self.path = _prepare(where)
         if server.supervisor:
-            from .fleet import sweep
+            from .fleet import open_ledger
 
-            sweep(self.path.parent)
+            open_ledger(server, self.path.parent)
         self._listener = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
         try:
             _bind(self._listener, self.path)
@@ -196,6 +196,11 @@ class Control:
 
         return take_fleet(self._server)
 
+    def _departed(self, command: dict[str, Any]) -> Any:
+        from .fleet import departed
+
+        return departed(self._server, self.path.parent)
+
     def _stacks(self, command: dict[str, Any]) -> Any:
         from .stacks import take_stacks
 
@@ -233,7 +238,8 @@ class Control:
             raise _Refused("workers: there is no supervisor over this process; start with --supervise")
         if not isinstance(workers, int) or isinstance(workers, bool) or workers < 1:
             raise _Refused(f"workers: {workers!r} is no number of workers; give 1 or more")
-        by = workers - len(self._fleet({})["workers"])
+        fleet = self._fleet({})["workers"]  # of the lineage: an elder supervisor may still be leaving
+        by: int = workers - sum(worker["supervisor"] == self._server.supervisor for worker in fleet)
         if abs(by) > MOST_STEPS:
             raise _Refused(f"workers: {workers} are too many at one time; go by {MOST_STEPS} at most")
         return by
@@ -276,6 +282,7 @@ class Control:
         "snapshot": _snapshot,
         "fleet": _fleet,
         "stream": _stream,
+        "departed": _departed,
         "stacks": _stacks,
         "set": _set,
         "drain": _drain,

@@ -23,7 +23,18 @@ if TYPE_CHECKING:
     from ...seam import Call, Parked
     from .subject import Subject
 
-__all__ = ["MEASURES", "PHASES", "VERSION", "Snapshot", "add_past", "merge", "percentile", "take"]
+__all__ = [
+    "COUNTS",
+    "MEASURES",
+    "PHASES",
+    "VERSION",
+    "Snapshot",
+    "add_past",
+    "identity_of",
+    "merge",
+    "percentile",
+    "take",
+]
 
 VERSION: Final = 1
 """Of the form of snapshots; it changes when a reader of an older one would go wrong."""
@@ -34,6 +45,9 @@ LISTED: Final = 200
 """Requests in flight that a snapshot lists; the oldest are listed first, all are counted."""
 
 ROUTES_LISTED: Final = 50
+
+COUNTS: Final = ("totals", "latency", "queue_wait", "phases", "routes")
+"""The parts of a snapshot that only grow as long as its process lives."""
 
 CLASSES: Final = ("other", "1xx", "2xx", "3xx", "4xx", "5xx")
 
@@ -82,7 +96,9 @@ def take(server: Subject) -> Snapshot:
     view = server.look()
     worker: Snapshot = {
         "pid": pid,
+        "identity": identity_of(pid),
         "supervisor": server.supervisor,
+        "lineage": server.lineage,
         "backend": server.config.backend,
         "uptime": now - server.started if server.started else 0.0,
         "requests": counters.requests,
@@ -119,6 +135,17 @@ def take(server: Subject) -> Snapshot:
             "connections": len(view.calls) + len(view.queued) + len(view.parked),
         }
     return snapshot
+
+
+def identity_of(pid: int) -> str:
+    """A process by its number and when it began, since numbers come again; "4711-" where that is not told."""
+    began = ""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            began = file.read().rpartition(b") ")[2].split()[19].decode()
+    except (OSError, IndexError):
+        pass
+    return f"{pid}-{began}"
 
 
 def _phase_name(conn: Parked) -> str:

@@ -17,6 +17,7 @@ class Subject(Protocol):
     config: Config
     draining: bool
     supervisor: int
+    lineage: str
     started: float
 
     @property

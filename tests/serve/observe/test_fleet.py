@@ -134,7 +134,7 @@ def test_sent_is_counted_is_logged_across_a_reload(
             timeout=4 * PATIENCE,
         ).stdout
     )
-    assert listed["totals"]["requests"] == 20
+    assert listed["totals"]["requests"] == 60
     assert len(listed["workers"]) == workers
     if workers == 1:
         # After all counts were compared: a worker more, by its number.
@@ -144,6 +144,45 @@ def test_sent_is_counted_is_logged_across_a_reload(
     running.end()
     assert running.process.returncode == 0
     assert running.log.read_text().count('"GET /hello HTTP/1.1" 200') == 60
+
+
+@pytest.mark.parametrize("backend", ["threads", pytest.param("green", marks=pytest.mark.soak)])
+def test_what_is_exported_never_goes_back_when_a_worker_is_killed_or_the_program_is_replaced(
+    fleet: Callable[..., Fleet], backend: str
+) -> None:
+    running = fleet("--workers", "2", "--backend", backend)
+    told: list[int] = []
+
+    def workers() -> dict[int, int]:
+        """Those that there are, and their supervisors; a scrape, whenever somebody asks."""
+        try:
+            told.append(running.exported())
+        except OSError:
+            pass  # by one that was just killed
+        found = (one["workers"][0] for one in running.snapshots())
+        return {one["pid"]: one["supervisor"] for one in found}
+
+    eventually(lambda: len(workers()) == 2, 2 * PATIENCE, every=0.05)
+    running.send(20)
+    eventually(lambda: running.exported() == 20)
+    killed = min(workers())
+    os.kill(killed, signal.SIGKILL)
+    eventually(lambda: len(found := workers()) == 2 and killed not in found, 3 * PATIENCE, every=0.05)
+    running.process.send_signal(signal.SIGUSR2)
+
+    def successor() -> int:
+        supervisors = set(workers().values())
+        return supervisors.pop() if len(supervisors) == 1 and running.process.pid not in supervisors else 0
+
+    pid = eventually(successor, 4 * PATIENCE, every=0.05)
+    try:
+        running.send(5)
+        eventually(lambda: workers() and told[-1] == 25)
+        assert told == sorted(told)
+    finally:
+        running.process.wait(PATIENCE)
+        os.kill(pid, signal.SIGTERM)
+        eventually(lambda: not Path(f"/proc/{pid}").exists(), 2 * PATIENCE, every=0.05)
 
 
 def test_run_can_be_found_by_its_user_without_a_word(tmp_path: Path) -> None:
