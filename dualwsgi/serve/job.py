@@ -31,4 +31,4 @@ class Job:
     place: int
     core: int
     slot: int
-    lineage: str
+    lineage: str = ""
