@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -15,6 +16,9 @@ from dualwsgi_cli.top.text import plain, spell_bytes, spell_count, spell_seconds
 __all__ = ["Socket", "ctl"]
 
 EXIT_FAILED = 1
+
+LOOK_EVERY = 0.1
+"""Seconds between two looks at what is waited for."""
 
 Socket = Annotated[
     str | None,
@@ -189,9 +193,56 @@ def drain(socket: Socket = None, as_json: AsJson = False) -> None:
 
 
 @ctl.command(cls=Command)
-def reload(socket: Socket = None, as_json: AsJson = False) -> None:
+def reload(
+    wait: Annotated[
+        float,
+        typer.Option(
+            metavar="SECONDS",
+            show_default=False,
+            help="Wait until new workers serve in the place of the old; exit with 1 if they do not so soon. "
+            "(Default 0: do not wait)",
+        ),
+    ] = 0.0,
+    socket: Socket = None,
+    as_json: AsJson = False,
+) -> None:
     """Load the application anew, under a supervisor."""
-    _report(_ask_one(socket, "reload"), as_json, "reloading")
+    before = _serving(socket)
+    answers = _ask_one(socket, "reload")
+    until = time.monotonic() + wait
+    while wait and not _is_reloaded(before, now := _serving(socket)):
+        if time.monotonic() > until:
+            old = sum(len(pids & now.get(fleet, set())) for fleet, pids in before.items())
+            _fail(
+                f"after {wait:g} s, {old} old worker{'s serve' if old != 1 else ' serves'} on: the new code "
+                "has failed, as the error log says, or is slow to start"
+            )
+        time.sleep(LOOK_EVERY)
+    _report(answers, as_json, "reloaded" if wait else "reloading")
+
+
+def _serving(where: str | None) -> dict[int, set[int]]:
+    """The processes that answer, by their supervisor."""
+    from dualwsgi.serve.observe.client import ask_all
+
+    found: dict[int, set[int]] = {}
+    for path in _paths(where):
+        try:
+            for pid, snapshot in ask_all([path], "snapshot"):
+                found.setdefault(snapshot["workers"][0]["supervisor"], set()).add(pid)
+        except DualwsgiError:
+            pass  # it has gone since it was found
+    return found
+
+
+def _is_reloaded(before: dict[int, set[int]], now: dict[int, set[int]]) -> bool:
+    """Whether each fleet has as many new workers as it had before, or none but new ones: those that have
+    slow requests to finish may take their time to go."""
+    for fleet, old in before.items():
+        new = now.get(fleet, set()) - old
+        if not new or (len(new) < len(old) and old & now[fleet]):
+            return False
+    return True
 
 
 @ctl.command(cls=Command, context_settings={"ignore_unknown_options": True})  # -1 is none

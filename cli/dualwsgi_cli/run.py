@@ -5,6 +5,7 @@ What the operator got wrong ends here: one message on standard error, exit code 
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import signal
@@ -112,6 +113,10 @@ def run(
         code = run_fleet(plan, reread) if plan.config.supervised else run_alone(plan)
     except ConfigError as error:
         refuse(error, as_written(error, options, place))
+    except (OSError, RuntimeError, MemoryError) as error:
+        if not (wanting := what_is_wanting(error)):
+            raise
+        refuse(ConfigError(f"cannot start: {wanting}"))
     raise typer.Exit(code)
 
 
@@ -188,6 +193,23 @@ def announce(target: str, config: Config, addresses: Sequence[str]) -> None:
     """Says that it serves, unless the log is to be quiet."""
     if config.log_level in ("debug", "info"):
         tell(start_line(target, config, addresses))
+
+
+def what_is_wanting(error: Exception) -> str:
+    """What the machine has no more of, and the cure, if that is what the error is about; else ""."""
+    if isinstance(error, RuntimeError):
+        if "thread" not in str(error):
+            return ""
+        return f"{error}; raise the limit of processes (`ulimit -u`, TasksMax= of the unit, pids.max)"
+    number = errno.ENOMEM if isinstance(error, MemoryError) else getattr(error, "errno", None)
+    cure = {
+        errno.EMFILE: "raise the limit of open files (`ulimit -n`, LimitNOFILE= of the unit)",
+        errno.ENFILE: "the whole system has too many open files: see /proc/sys/fs/file-nr",
+        errno.ENOMEM: "free some memory, or raise the limit (`ulimit -v`, MemoryMax= of the unit)",
+        errno.ENOSPC: "free some space, or some watches (/proc/sys/fs/inotify/max_user_watches)",
+        errno.EAGAIN: "raise the limit of processes (`ulimit -u`, TasksMax= of the unit, pids.max)",
+    }.get(number or 0)
+    return f"{os.strerror(number)}; {cure}" if number and cure else ""
 
 
 def as_written(error: ConfigError, options: Mapping[str, Any], path: str | None) -> str:

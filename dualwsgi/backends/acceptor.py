@@ -76,4 +76,16 @@ class Acceptor:
         self.resting_until = turn.now + ACCEPT_REST
         if turn.now - self._complained >= 1.0:
             self._complained = turn.now
-            logger.error("cannot accept connections: %s; trying again in %g s", error.strerror, ACCEPT_REST)
+            logger.error(
+                "cannot accept connections: %s%s; trying again in %g s",
+                error.strerror,
+                _limit() if error.errno == errno.EMFILE else "",
+                ACCEPT_REST,
+            )
+
+
+def _limit() -> str:
+    import resource  # not at the top: not every system has it
+
+    number, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return f" (the limit is {number}: raise it by `ulimit -n`, or LimitNOFILE= of the unit)"

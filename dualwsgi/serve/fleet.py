@@ -19,6 +19,7 @@ It holds no listeners and takes no signals.
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import signal
@@ -55,6 +56,15 @@ STEADY: Final = 10.0
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 30.0
 """Seconds before a place gets a new worker, after the second failure in a row and at most."""
+
+NEVER: Final = frozenset({errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOEXEC})
+"""Why a program cannot be started now, nor later: the user may not read it, or it is not there."""
+
+CURES: Final = {
+    errno.EAGAIN: " (the limit of processes: see ulimit -u, TasksMax= of the unit, pids.max)",
+    errno.EMFILE: " (the limit of open files: see ulimit -n, LimitNOFILE= of the unit)",
+    errno.ENOMEM: " (the system, or its cgroup, has no memory left)",
+}
 
 LOOK_INTERVAL: Final = 1.0
 """Seconds between two looks at age and memory."""
@@ -202,8 +212,12 @@ class Fleet:
         try:
             self._staff(place, generation)
         except OSError as error:
+            if error.errno in NEVER and not generation.proven:
+                self._give_up("a worker", f"cannot be started{_as_whom(generation)}: {error}")
+                return now
             # No processes or memory to be had now; it is not for a supervisor to die of that.
-            logger.error("cannot start a worker: %s", error)
+            cure = CURES.get(error.errno or 0, "")
+            logger.error("cannot start a worker: %s%s; trying again", error, cure)
             self._pause(place, now)
             return place.not_before + FIRST_PAUSE
         return inf
@@ -451,18 +465,18 @@ class Fleet:
         if expected:
             logger.error("%s %s", process.name, why)
         elif process.generation == generation.number and not generation.proven and not process.ready:
-            self._give_up(process, why)
+            self._give_up(process.name, why, process.last_words)
         else:
             self._plan_anew(process, why)
 
-    def _give_up(self, process: Process, why: str) -> None:
-        """The canary has died."""
+    def _give_up(self, who: str, why: str, last_words: str = "") -> None:
+        """The canary has died, or cannot be born."""
         previous = self._previous
-        self.failure = process.last_words or f"{process.name} {why}"
+        self.failure = last_words or f"{who} {why}"
         if previous is None:
             self.stopping = True
             return
-        logger.error("the reload has failed, and nothing has changed: %s %s", process.name, why)
+        logger.error("the reload has failed, and nothing has changed: %s %s", who, why)
         self.generation, self._previous = previous, None
         for other in list(self.processes.values()):
             if other.generation > previous.number and other.role == "worker" and not other.leaving:
@@ -495,3 +509,12 @@ class Fleet:
         pause = min(FIRST_PAUSE * 2 ** (place.failures - 2), LONGEST_PAUSE) if place.failures > 1 else 0.0
         place.not_before = now + pause
         return pause
+
+
+def _as_whom(generation: Generation) -> str:
+    config = generation.config
+    if config.user:
+        return (
+            f" as user {config.user!r}, who has to be able to read Python, this package and the application"
+        )
+    return f" as group {config.group!r}" if config.group else ""

@@ -222,6 +222,8 @@ def _no_module(wanted: str, missing: str, directory: str) -> str:
     message = f"{wanted}: there is no module {missing!r} in {directory} or elsewhere on the path"
     parent, _, leaf = missing.rpartition(".")
     where = os.path.join(directory, *parent.split("."))
+    if not os.access(directory, os.R_OK | os.X_OK):
+        return f"{wanted}: {directory} cannot be read by this user (uid {os.geteuid()}); let it read there"
     try:
         names = {Path(entry).stem for entry in os.listdir(where) if entry.endswith(".py") or "." not in entry}
     except OSError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 from pathlib import Path
@@ -112,6 +113,33 @@ def test_an_address_that_cannot_be_had_is_refused_in_one_line(
     result = invoke("run", "dualwsgi.example")
     assert result.exit_code == 2
     assert result.stderr == "dualwsgi: bind: 127.0.0.1:8000 is in use; give another\n"
+
+
+@pytest.mark.parametrize(
+    ("failure", "says"),
+    [
+        (OSError(errno.EMFILE, "x"), "Too many open files; raise the limit of open files (`ulimit -n`"),
+        (OSError(errno.ENOMEM, "x"), "Cannot allocate memory; free some memory"),
+        (MemoryError(), "Cannot allocate memory; free some memory"),
+        (RuntimeError("can't start new thread"), "can't start new thread; raise the limit of processes"),
+    ],
+)
+def test_what_the_machine_has_no_more_of_is_told_in_one_line(
+    server: Any, invoke: Any, monkeypatch: pytest.MonkeyPatch, failure: Exception, says: str
+) -> None:
+    monkeypatch.setattr(server, "failure", failure)
+    result = invoke("run", "dualwsgi.example")
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"dualwsgi: cannot start: {says}")
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("failure", [RuntimeError("a fault"), OSError(errno.EIO, "a fault"), OSError("x")])
+def test_a_fault_of_the_program_is_not_taken_for_that(
+    server: Any, invoke: Any, monkeypatch: pytest.MonkeyPatch, failure: Exception
+) -> None:
+    monkeypatch.setattr(server, "failure", failure)
+    assert invoke("run", "dualwsgi.example").exception is failure
 
 
 def test_the_log_speaks_up_after_the_application_silenced_it(

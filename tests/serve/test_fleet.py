@@ -11,7 +11,10 @@ from pathlib import Path
 import pytest
 from fleet import EVERY, PATIENCE, Askers, Fleet, freeze, write_app
 from ports import free_port
+from typer.testing import CliRunner, Result
 from wire import Client, eventually, request
+
+from dualwsgi_cli.app import app as cli
 
 Start = Callable[..., Fleet]
 
@@ -153,6 +156,29 @@ def test_a_reload_that_cannot_work_changes_nothing(start: Start) -> None:
     fleet.replaced(before)
     assert ask(address)["X-Version"] == "3"
     assert fleet.stop() == 0
+
+
+def test_ctl_reload_waits_for_new_workers_and_tells_if_none_came(
+    start: Start, tmp_path: Path, backend: str
+) -> None:
+    place = tmp_path / "control"
+    place.mkdir(mode=0o700)
+    fleet = start("--backend", backend, "--workers", "2", "--control-socket", f"{place}/")
+    fleet.serves()
+
+    def reload(patience: str) -> Result:
+        return CliRunner().invoke(cli, ["ctl", "reload", "--wait", patience, "--socket", str(place)])
+
+    good = (fleet.place / "fleet_app.py").read_text()
+    (fleet.place / "fleet_app.py").write_text("import nothing_of_this_name")
+    failed = reload("0.2")
+    assert failed.exit_code == 1
+    assert "after 0.2 s, 2 old workers serve on: the new code has failed" in failed.stderr
+    fleet.says("the reload has failed, and nothing has changed")
+
+    (fleet.place / "fleet_app.py").write_text(good)
+    done = reload(f"{PATIENCE}")
+    assert (done.exit_code, done.stdout.split(": ")[1]) == (0, "reloaded\n"), done.stderr
 
 
 @pytest.mark.parametrize("preload", [(), ("--preload",)], ids=["", "preload"])

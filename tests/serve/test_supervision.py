@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _socket
 import contextlib
+import errno
 import os
 import re
 import select
@@ -27,6 +28,7 @@ from dualwsgi.errors import ConfigError
 from dualwsgi.serve import nursery, supervisor, worker
 from dualwsgi.serve.channel import Channel, pair
 from dualwsgi.serve.errorlog import tell
+from dualwsgi.serve.fleet import Fleet, Generation
 from dualwsgi.serve.identity import Identity, PidFile, find_identity
 from dualwsgi.serve.job import Job
 from dualwsgi.serve.listener import adopt_listener, open_listener
@@ -509,6 +511,44 @@ def test_a_process_is_started_as_whoever_it_shall_be(monkeypatch: pytest.MonkeyP
     with pytest.raises(OSError, match="no processes left"):
         spawn(replace(job, config=Config(backend="green", patch=False)), 1, 1, Identity())
     assert "native" in asked["command"]
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.ENOENT])
+def test_a_program_that_can_never_be_started_ends_the_start_and_names_the_user(
+    monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def refuse(command: list[str], **options: Any) -> None:
+        raise OSError(number, os.strerror(number), command[0])
+
+    monkeypatch.setattr("subprocess.Popen", refuse)
+    fleet = Fleet("hello:app", ".")
+    try:
+        fleet.begin(Generation(1, Config(user="shop", workers=2), (), Identity()))
+        fleet.tend()
+        assert fleet.stopping
+        assert fleet.failure.startswith(
+            "a worker cannot be started as user 'shop', who has to be able to read"
+        )
+        assert sys.executable in fleet.failure
+    finally:
+        fleet.shares.close()
+
+
+def test_a_lack_that_may_pass_is_waited_for_and_told_with_its_cure(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(command: list[str], **options: Any) -> None:
+        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    monkeypatch.setattr("subprocess.Popen", refuse)
+    fleet = Fleet("hello:app", ".")
+    try:
+        fleet.begin(Generation(1, Config(workers=2), (), Identity()))
+        fleet.tend()
+        assert not fleet.stopping
+        assert "(the limit of processes: see ulimit -u" in caplog.text
+    finally:
+        fleet.shares.close()
 
 
 def test_a_setting_that_cannot_be_handed_to_another_process_is_refused() -> None:
