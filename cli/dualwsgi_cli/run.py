@@ -243,16 +243,16 @@ def refuse(error: ConfigError, text: str = "") -> NoReturn:
 
 def start_line(target: str, config: Config, addresses: Sequence[str]) -> str:
     """What is served where, by what; one line."""
-    on: str = config.backend
+    by = f"on {config.backend}"
     calls = config.threads if config.backend == "threads" else config.concurrency
     many = f"up to {calls} calls at once"
     if config.supervised:
         fleet = config.fleet(available_cores())
-        on = " and ".join(
-            f"{number} {backend} worker{'s' if number > 1 else ''}" for backend, number in fleet.items()
+        by = "by " + " and ".join(
+            f"{number} worker{'s' if number > 1 else ''} on {backend}" for backend, number in fleet.items()
         )
         many = f"{many} each" if len(fleet) == 1 else "all at the same addresses"
     return (
-        f"dualwsgi {__version__} serves {target} at {' and '.join(addresses)} on {on}, "
+        f"dualwsgi {__version__} serves {target} at {' and '.join(addresses)} {by}, "
         f"{many} (pid {os.getpid()}, Ctrl-C stops it)"
     )

@@ -99,7 +99,7 @@ def test_recycling_by_requests_loses_none(start: Start, backend: str) -> None:
 def test_a_mixed_fleet_serves_on_both_backends(start: Start) -> None:
     fleet = start("--workers", "green:1,threads:1", "--preload", "--pin")
     address = fleet.serves()
-    assert "on 1 green worker and 1 threads worker" in fleet.log
+    assert "by 1 worker on green and 1 worker on threads" in fleet.log
     seen = set()
 
     def both() -> bool:

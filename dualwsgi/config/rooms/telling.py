@@ -79,7 +79,7 @@ class Telling(Room):
         False,
         Switch(
             "Make a span of each request by OpenTelemetry's WSGI middleware; its provider is the "
-            "application's or opentelemetry-instrument's. Wants dualwsgi\\[otel]."
+            "application's or opentelemetry-instrument's. Wants dualwsgi[otel]."
         ),
     )
     livez_path: str = knob(

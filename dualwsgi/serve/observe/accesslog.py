@@ -108,7 +108,7 @@ class AccessLog:
             if self._target == "-":
                 return sys.stdout.fileno()
         except (AttributeError, OSError, ValueError):
-            raise ConfigError("access_log: standard output is no file here; give a path") from None
+            raise ConfigError("access_log: standard output is closed; give the path of a file") from None
         try:
             return os.open(self._target, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:
