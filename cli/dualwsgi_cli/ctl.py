@@ -151,10 +151,15 @@ def stacks(
         return
     if not found:
         _fail("no such request is in flight" if request else "there are no threads to tell of")
+    # A stuck server has one place, and many requests that are there.
+    places: dict[str, list[Any]] = {}
     for stack in found:
-        of = f"greenlet {stack['greenlet']:#x}" if stack["greenlet"] else f"thread {stack['thread']:#x}"
-        print(f"{stack['request'] or '-'}  {plain(stack['what'])}  ({of})")
-        for frame in stack["frames"]:
+        places.setdefault(json.dumps(stack["frames"]), []).append(stack)
+    for stacks_there in places.values():
+        for stack in stacks_there:
+            of = f"greenlet {stack['greenlet']:#x}" if stack["greenlet"] else f"thread {stack['thread']:#x}"
+            print(f"{stack['request'] or '-'}  {plain(stack['what'])}  ({of})")
+        for frame in stacks_there[0]["frames"]:
             print(f"  {frame['file']}:{frame['line']} in {frame['function']}")
             if frame["code"]:
                 print(f"    {frame['code']}")

@@ -80,3 +80,25 @@ def test_where_no_server_is_it_says_how_to_start_one(invoke: Invoke, tmp_path: P
     result = invoke("ctl", "list", "--socket", str(tmp_path / "none.sock"))
     assert result.exit_code == 1
     assert "nobody answers at" in result.stderr
+
+
+def test_requests_that_wait_at_one_place_share_its_stack(
+    invoke: Invoke, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stack(name: str, line: int) -> dict[str, Any]:
+        frames = [{"file": "shop.py", "line": line, "function": "ask", "code": "database.get()"}]
+        return {"request": name, "what": "GET /", "thread": 1, "greenlet": 0, "frames": frames}
+
+    found = [stack("7.1", 3), stack("7.2", 4), stack("7.3", 3)]
+    monkeypatch.setattr("dualwsgi_cli.ctl._ask", lambda *_, **__: [(7, found)])
+    assert invoke("ctl", "stacks").stdout.splitlines() == [
+        "7.1  GET /  (thread 0x1)",
+        "7.3  GET /  (thread 0x1)",
+        "  shop.py:3 in ask",
+        "    database.get()",
+        "",
+        "7.2  GET /  (thread 0x1)",
+        "  shop.py:4 in ask",
+        "    database.get()",
+        "",
+    ]

@@ -13,7 +13,7 @@ from serving import Served
 from typer.testing import CliRunner
 from wire import request
 
-from dualwsgi.backends.threads import lane, routes
+from dualwsgi.backends.threads import lane, routes, watchdog
 from dualwsgi.config import Config, knobs
 from dualwsgi.gateway import requestbody
 from dualwsgi.gateway.phase import Phase, patience
@@ -109,7 +109,7 @@ def test_the_exit_codes_of_all_commands_are_told() -> None:
         ("explanation/lanes.md", "at most 0.2 ms off the processor", routes.QUICK_WAIT == 0.0002),
         ("explanation/lanes.md", "until four calls in a row were quick", routes.TRIALS == 4),
         ("explanation/lanes.md", "found waiting needs 64", routes.TRIALS_AGAIN == 64),
-        ("explanation/lanes.md", "keeps the leader for 5 to 10 ms", lane.TICK == 0.005),
+        ("explanation/lanes.md", "keeps the leader for 5 to 10 ms", watchdog.TICK == 0.005),
         ("explanation/lanes.md", "for ten seconds after", lane.RESERVE_TIME == 10),
         ("explanation/lanes.md", "its connection for 5 ms", lane.STAY == 0.005),
         ("explanation/lanes.md", "go after 20 s", lane.IDLE_TIME == 20),
