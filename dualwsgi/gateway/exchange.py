@@ -14,7 +14,7 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ..errors import ApplicationError
+from ..errors import ApplicationError, ClientGone
 from ..http11.body import LAST_CHUNK, encode_chunk
 from ..http11.response import Framing, ResponsePlan, frame, plan_response
 from .input import FileWrapper
@@ -212,6 +212,8 @@ class Exchange:
         if plan is None:
             raise ApplicationError("content before start_response was called")
         conn = self._conn
+        if conn.is_tunnel:
+            raise ClientGone("the application has the client's socket, and says all that is said there")
         conn.deadline.begin()
         line = conn.request.line
         decided = frame(

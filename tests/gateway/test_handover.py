@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -49,7 +49,14 @@ def as_werkzeug_has_it(environ: Environ, start_response: StartResponse) -> list[
     raise ConnectionError
 
 
-@pytest.mark.parametrize("end", [with_nothing, with_a_response, as_gunicorn_has_it, as_werkzeug_has_it])
+def with_write(environ: Environ, start_response: StartResponse) -> list[bytes]:
+    start_response("200 OK", [("Content-Length", "4")])(b"none")
+    return []
+
+
+@pytest.mark.parametrize(
+    "end", [with_nothing, with_a_response, with_write, as_gunicorn_has_it, as_werkzeug_has_it]
+)
 def test_an_application_answers_by_itself_and_the_connection_ends_with_the_call(
     serve: Serve, said: Said, end: App
 ) -> None:
@@ -62,6 +69,24 @@ def test_an_application_answers_by_itself_and_the_connection_ends_with_the_call(
             assert client.exactly(4) == word
         client.send(b"bye")
         assert client.until_end() == b"", "the client gets what the application sent and nothing else"
+    eventually(lambda: served.counter("requests"))
+    assert said() == []
+
+
+@pytest.mark.parametrize("content", [[], [b"none"], [b"", b"none"]])
+@pytest.mark.parametrize("sent", [[], [("Content-Length", "0")]])
+def test_a_generator_may_take_the_socket_and_what_it_yields_then_is_dropped(
+    serve: Serve, said: Said, content: list[bytes], sent: list[tuple[str, str]]
+) -> None:
+    def app(environ: Environ, start_response: StartResponse) -> Iterator[bytes]:
+        start_response("200 OK", sent)
+        environ["dualwsgi.socket"].sendall(SWITCH)
+        yield from content
+
+    served = serve(app)
+    with served.client() as client:
+        client.send(UPGRADE)
+        assert client.until_end() == SWITCH
     eventually(lambda: served.counter("requests"))
     assert said() == []
 
