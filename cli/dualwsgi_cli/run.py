@@ -159,7 +159,7 @@ def check_plan(plan: Plan) -> None:
 def make_server(plan: Plan) -> Server:
     hand_down(plan.config)
     app = load_app(plan.target, plan.app_dir)
-    set_up_log(plan.config.log_level, config_file=plan.config.log_config)
+    set_up_log(plan.config)
 
     from dualwsgi.serve.server import Server  # late: a mistake in the arguments is told without it
 

@@ -38,6 +38,9 @@ class Config(Development, Hooks, Telling, Workers, Proxies, TLS, Deadlines, Size
             if not getattr(self, wanted):
                 raise ConfigError(f"cert_reqs: {self.cert_reqs!r} cannot work alone; give {wanted}")
 
+        if self.error_logfile and self.log_config:
+            raise ConfigError("error_logfile: log_config says where the log goes; leave one of them out")
+
         if self.livez_path and self.livez_path == self.readyz_path:
             raise ConfigError(f"readyz_path: {self.readyz_path!r} is livez_path, too; give another")
 

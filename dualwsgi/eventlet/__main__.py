@@ -21,6 +21,8 @@ def main(arguments: list[str]) -> None:
     program = arguments[int(is_module) :]
     if not program or program[0].startswith("-"):
         sys.exit(USAGE)
+    if not is_module and not os.path.exists(program[0]):
+        sys.exit(f"dualwsgi.eventlet: {program[0]}: there is no such file")
     install()
     sys.argv = program
     # Python has put the current directory first, which is right for a module and for a script is its own;

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import io
 import logging
 import os
 import sys
 from typing import Any
 
+from ..config import Config
 from ..errors import ConfigError
 
 __all__ = ["FLEET_FORM", "set_up_log", "tell"]
@@ -28,25 +30,59 @@ def tell(text: str) -> None:
         pass
 
 
-def set_up_log(
-    level: str, form: str = "%(asctime)s %(levelname)s %(message)s", *, config_file: str = ""
-) -> None:
-    """Send the library's log to standard error, or to wherever `config_file` or the application sends it.
+def set_up_log(config: Config, form: str = "%(asctime)s %(levelname)s %(message)s") -> None:
+    """Send the library's log to `error_logfile`, or to wherever `log_config` or the application sends it, or
+    else to standard error.
 
     To be called when the application is loaded: it may have set up logging, and `dictConfig` puts
     every logger that exists before it out of service unless told not to.  Raises ConfigError for a
     file that cannot be used.
     """
-    if config_file:
-        _configure(config_file)
+    if config.log_config:
+        _configure(config.log_config)
     logger = logging.getLogger("dualwsgi")
     logger.disabled = False
-    if not config_file or not logger.level:
-        logger.setLevel(level.upper())
-    if not logger.hasHandlers():
+    if not config.log_config or not logger.level:
+        logger.setLevel(config.log_level.upper())
+    if config.error_logfile is not None:
+        _write_to_file(logger, config.error_logfile, form)
+    elif not logger.hasHandlers():
         handler = logging.StreamHandler()
         handler.setFormatter(logging.Formatter(form))
         logger.addHandler(handler)
+
+
+def _write_to_file(logger: logging.Logger, path: str, form: str) -> None:
+    from logging.handlers import WatchedFileHandler
+
+    class ErrorLogFile(WatchedFileHandler):
+        """Opens the file anew when another has taken its name, or none has it any more."""
+
+        def _open(self) -> io.TextIOWrapper:
+            # Without buffers: a line is whole among those of other processes, and none stays behind
+            # that could not be written.
+            octets = open(self.baseFilename, "ab", buffering=0)  # noqa: SIM115  # the handler closes it
+            return io.TextIOWrapper(octets, "utf-8", "backslashreplace", write_through=True)
+
+        def emit(self, record: logging.LogRecord) -> None:
+            try:
+                super().emit(record)
+            except OSError:  # opening it anew
+                self.handleError(record)
+
+        def handleError(self, record: logging.LogRecord) -> None:
+            tell(self.format(record))  # a full disk, say: it is told somewhere
+
+    place = os.path.abspath(path)
+    if any(getattr(handler, "baseFilename", "") == place for handler in logger.handlers):
+        return  # a second server of one process
+    try:
+        handler = ErrorLogFile(place)
+    except OSError as error:
+        raise ConfigError(f"error_logfile: cannot write {path!r}: {error.strerror}; give another") from None
+    handler.setFormatter(logging.Formatter(form))
+    logger.addHandler(handler)
+    logger.propagate = False
 
 
 def _configure(path: str) -> None:

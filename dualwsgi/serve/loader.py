@@ -151,14 +151,15 @@ def _import(module_name: str, directory: str) -> ModuleType:
         # Its own name or a parent's: nobody got as far as running the module's code.
         if error.name and f"{module_name}.".startswith(f"{error.name}."):
             raise ApplicationNotFound(_no_module(module_name, error.name, directory)) from None
-        raise _not_loaded(f"{module_name}: a module that it imports is missing", error) from None
+        cure = "; --as-eventlet has it find dualwsgi's" if str(error.name).split(".")[0] == "eventlet" else ""
+        raise _not_loaded(f"{module_name}: a module that it imports is missing", error, cure) from None
     except SystemExit as error:
         raise _not_loaded(f"{module_name}: it exits while it is imported", error) from None
     except Exception as error:
         raise _not_loaded(f"{module_name}: importing it failed", error) from None
 
 
-def _not_loaded(message: str, error: BaseException) -> ApplicationNotLoaded:
+def _not_loaded(message: str, error: BaseException, cure: str = "") -> ApplicationNotLoaded:
     # The operator's frames alone: not this module's, not those of the import system.
     frames: TracebackType | None = error.__traceback__
     while frames and (
@@ -167,7 +168,7 @@ def _not_loaded(message: str, error: BaseException) -> ApplicationNotLoaded:
     ):
         frames = frames.tb_next
     lines = traceback.TracebackException(type(error), error, frames).format()
-    return ApplicationNotLoaded(f"{message}: {_summary(error)}", "".join(lines))
+    return ApplicationNotLoaded(f"{message}: {_summary(error)}{cure}", "".join(lines))
 
 
 def _summary(error: BaseException) -> str:

@@ -107,7 +107,7 @@ class Supervisor:
         """
         self._announce = ready
         config = self.config
-        set_up_log(config.log_level, FLEET_FORM, config_file=config.log_config)
+        set_up_log(config, FLEET_FORM)
         set_title(config.proc_name, "supervisor")
         elder, inherited, lineage = inherit()
         self._fleet.lineage = lineage or identity_of(os.getpid())
@@ -476,12 +476,14 @@ def _require_portable(config: Config) -> None:
 
 
 def _prepare_log(config: Config, identity: Identity) -> None:
-    """Makes the access log's file, where workers that run as somebody else may not."""
-    path = config.access_log
-    if path is None or path == "-" or identity.uid is None or identity.gid is None:
+    """Makes the files of the logs, where workers that run as somebody else may not."""
+    if identity.uid is None or identity.gid is None:
         return
-    try:
-        os.close(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644))
-        os.chown(path, identity.uid, identity.gid)
-    except OSError as error:
-        raise ConfigError(f"access_log: cannot write {path!r}: {error.strerror}; give another") from None
+    for name, path in (("access_log", config.access_log), ("error_logfile", config.error_logfile)):
+        if path is None or path == "-" or path.startswith("syslog:"):
+            continue
+        try:
+            os.close(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644))
+            os.chown(path, identity.uid, identity.gid)
+        except OSError as error:
+            raise ConfigError(f"{name}: cannot write {path!r}: {error.strerror}; give another") from None

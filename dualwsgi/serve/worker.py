@@ -87,7 +87,7 @@ def load(channel: Channel, job: Job) -> WSGIApplication | None:
     try:
         hand_down(job.config)
         app = load_app(job.target, job.app_dir)
-        set_up_log(job.config.log_level, FLEET_FORM, config_file=job.config.log_config)
+        set_up_log(job.config, FLEET_FORM)
     except ConfigError as error:
         if isinstance(error, ApplicationNotLoaded):
             tell(error.detail.rstrip("\n"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,16 @@ def test_an_application_that_fails_to_import_shows_its_own_traceback_and_not_our
     assert result.stderr.splitlines()[-1].startswith(
         "dualwsgi: cli_broken: a module that it imports is missing: ModuleNotFoundError"
     )
+
+
+def test_who_misses_eventlet_is_told_of_ours(
+    server: Any, invoke: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "eventlet", None)  # as where it is not installed
+    (tmp_path / "cli_openstack.py").write_text("import eventlet.wsgi\n")
+    result = invoke("run", "cli_openstack")
+    assert result.exit_code == 2
+    assert result.stderr.endswith("; --as-eventlet has it find dualwsgi's\n")
 
 
 def test_a_long_traceback_is_cut_to_one_screen(server: Any, invoke: Any, tmp_path: Path) -> None:

@@ -533,3 +533,8 @@ def test_a_program_runs_over_this_eventlet_unchanged(backend: str, tmp_path: Pat
             check=False,
         )
         assert (done.stdout, done.stderr) == (f"dualwsgi.eventlet {backend} __main__ ['a']\n", "")
+
+
+def test_a_script_that_is_not_there_is_told_in_one_line() -> None:
+    said = run("green", "from dualwsgi.eventlet.__main__ import main\nmain(['none.py'])")
+    assert said == "dualwsgi.eventlet: none.py: there is no such file\n"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from dualwsgi.config import Config
 from dualwsgi.errors import ConfigError
 from dualwsgi.serve.errorlog import set_up_log
 
@@ -55,7 +56,7 @@ def test_a_file_configures_logging(tmp_path: Path, logger: logging.Logger, kind:
             f"[handler_f]\nclass=FileHandler\nargs=('{out}',)\nformatter=s\n"
             "[formatter_s]\nformat=%(levelname)s|%(message)s\n"
         )
-    set_up_log("debug", config_file=str(path))
+    set_up_log(Config(log_level="debug", log_config=str(path)))
     logger.info("not this")
     logger.warning("but %s", "this")
     assert out.read_text() == "WARNING|but this\n"
@@ -75,11 +76,55 @@ def test_a_file_that_cannot_be_used_is_refused_by_name(tmp_path: Path, name: str
     path = tmp_path / name
     path.write_text(text)
     with pytest.raises(ConfigError) as caught:
-        set_up_log("info", config_file=str(path))
+        set_up_log(Config(log_config=str(path)))
     assert str(caught.value).startswith("log_config: ")
     assert str(path) in str(caught.value)
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="log_config: "):
-        set_up_log("info", config_file=str(tmp_path / "none.json"))
+        set_up_log(Config(log_config=str(tmp_path / "none.json")))
+
+
+def test_the_log_goes_to_a_file_that_may_be_moved_away(tmp_path: Path, logger: logging.Logger) -> None:
+    path = tmp_path / "error.log"
+    for _ in range(2):  # a second server of the process writes nothing twice
+        set_up_log(Config(error_logfile=str(path)))
+    logger.warning("first")
+    path.rename(tmp_path / "error.log.1")
+    logger.warning("second")
+    logger.debug("nothing of this")
+    assert (tmp_path / "error.log.1").read_text().endswith("WARNING first\n")
+    assert path.read_text().endswith("WARNING second\n")
+    assert path.read_text().count("\n") == 1
+
+
+def test_what_a_full_disk_has_no_room_for_goes_to_standard_error(
+    logger: logging.Logger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    set_up_log(Config(error_logfile="/dev/full"))
+    logger.error("still told")
+    assert capsys.readouterr().err.endswith("ERROR still told\n")
+
+
+def test_a_directory_that_has_gone_is_no_reason_to_fail(
+    tmp_path: Path, logger: logging.Logger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "logs" / "error.log"
+    path.parent.mkdir()
+    set_up_log(Config(error_logfile=str(path)))
+    path.parent.rename(tmp_path / "elsewhere")
+    logger.error("told all the same")
+    assert capsys.readouterr().err.endswith("ERROR told all the same\n")
+    path.parent.mkdir()
+    logger.error("and there again")
+    assert path.read_text().endswith("ERROR and there again\n")
+
+
+def test_a_log_file_that_cannot_be_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(
+        ConfigError, match=r"error_logfile: cannot write '.*': No such file or directory; give"
+    ):
+        set_up_log(Config(error_logfile=str(tmp_path / "none" / "error.log")))
+    with pytest.raises(ConfigError, match="error_logfile: log_config says where the log goes"):
+        Config(error_logfile="error.log", log_config="log.toml")

@@ -105,9 +105,10 @@ RULES: Mapping[str, Rule] = {
     "statsd_prefix": becomes("statsd_prefix"),
     "loglevel": becomes("log_level", convert=lambda value: str(value).lower()),
     "access_log_format": becomes("access_log_format", "`json` makes JSON whatever clients send"),
-    "errorlog": none(
-        "the error log goes to standard error, where log_config says, or where the application's logging "
-        "sends `dualwsgi`"
+    "errorlog": becomes(
+        "error_logfile",
+        "by default standard error",
+        lambda value: "" if value in ("-", None) else str(value),
     ),
     "logconfig": becomes("log_config", "the logger is called `dualwsgi`, not `gunicorn.error`"),
     "logconfig_json": becomes("log_config", "the logger is called `dualwsgi`, not `gunicorn.error`"),

@@ -184,9 +184,7 @@ RULES: Mapping[str, Rule] = {
     # What it tells
     "logto": becomes("access_log", "uWSGI wrote both logs there; here it is requests alone", _file),
     "req-logger": becomes("access_log", convert=_file),
-    "logger": none(
-        "the error log goes to standard error, or where the application's logging sends `dualwsgi`"
-    ),
+    "logger": becomes("error_logfile", convert=_file),
     "disable-logging": Rule(
         "access_log", "off is the default", ("access_log",), lambda value: {"access_log": None}
     ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from ..kinds import Choice, FieldValue, LogTarget, Seconds, SocketPath, Switch, Text, UrlPath, knob
+from ..kinds import Choice, FieldValue, FileName, LogTarget, Seconds, SocketPath, Switch, Text, UrlPath, knob
 from .room import Room
 
 __all__ = ["AUTO", "ClockMode", "LogLevel", "Telling"]
@@ -109,6 +109,13 @@ class Telling(Room):
             "The least that the error log shows: debug, info, warning, error or critical.",
             *("debug", "info", "warning", "error", "critical"),
             metavar="LEVEL",
+        ),
+    )
+    error_logfile: str | None = knob(
+        None,
+        FileName(
+            "Write the error log to this file, which may be moved away at any time; default: to standard "
+            "error, or where the application's logging sends it."
         ),
     )
     log_config: str = knob(
