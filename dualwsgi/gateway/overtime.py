@@ -87,15 +87,6 @@ def leave(conn: Connection, exchange: Exchange | None) -> Verdict:
     return conn._close_gently(answered=True)
 
 
-def end_unheld(conn: Connection, turn: Turn) -> Verdict:
-    """The call was interrupted when nobody had its response in hand any more."""
-    conn.turn = turn
-    if not conn.deadline.finish():
-        return leave(conn, None) if not conn._head_out else Verdict.CLOSE
-    conn.stream.break_off()
-    return Verdict.CLOSE
-
-
 def end_by_call(conn: Connection, exchange: Exchange, error: BaseException) -> Verdict:
     """The call itself has noticed that it is late, while it waited for the client."""
     turn = conn.turn

@@ -5,9 +5,7 @@ Connections of servers without it pay nothing for it.
 
 from __future__ import annotations
 
-from ..errors import RequestTimeout
 from ..seam import Turn, Verdict
-from . import overtime
 from .connection import Connection
 
 
@@ -21,14 +19,4 @@ class TimedConnection(Connection):
         if self._environ is None:  # no call, but the tail of a response
             return super().run(turn)
         self.deadline.arm(self.since + self.site.config.request_timeout)
-        guard = turn.guard
-        if guard is None:
-            return super().run(turn)
-        try:
-            guard.enter()
-            try:
-                return super().run(turn)
-            finally:
-                guard.leave()
-        except RequestTimeout:  # it came when the application was at its end
-            return overtime.end_unheld(self, turn)
+        return super().run(turn)

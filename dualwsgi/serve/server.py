@@ -24,6 +24,7 @@ from ..config import AUTO, ClockMode, Config
 from ..counters import Counters
 from ..errors import ConfigError
 from ..gateway.connection import Connection
+from ..gateway.interruptible import Interruptible
 from ..gateway.site import AccessLog, Application, Site
 from ..gateway.timed import TimedConnection
 from ..seam import Backend, Door, Share, Stream, Turn, View
@@ -167,8 +168,10 @@ class Server:
                     self._listeners.append(open_listener(address, self.config))
                 for listener in self._listeners:
                     listener.secure = self.config.speaks_tls
+                if self.config.late_calls == "interrupt":
+                    self._watched_app = Interruptible(self._watched_app)
                 if self._request_hooks is not None:
-                    self._watched_app = self._request_hooks.wrap(self.app)
+                    self._watched_app = self._request_hooks.wrap(self._watched_app)
                 self._watched_app = self._watchers.watch(self._watched_app)
                 self._backend = _make_backend(self.config)
                 # In a program that is more than this server others may watch only if it says so.

@@ -365,6 +365,45 @@ def test_threads_raise_in_the_call_if_asked_to(serve: Serve, kit: Kit, said: Sai
     assert len(said()) == 2
 
 
+def test_threads_raise_in_a_step_of_what_the_call_returned_but_not_in_its_close(
+    serve: Serve, kit: Kit, said: Said
+) -> None:
+    if kit.backend != "threads":
+        pytest.skip("green always does, see above")
+    begun: list[int] = []
+    ended: list[str] = []
+
+    class Pieces:
+        def __iter__(self) -> Iterator[bytes]:
+            pause = threading.Event()
+            yield b"a piece"
+            begun.append(1)
+            try:
+                while not pause.wait(0.001):
+                    pass
+            except RequestTimeout:
+                ended.append("step")
+                raise
+
+        def close(self) -> None:
+            ended.append("close")
+
+    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+        start_response("200 OK", [])
+        return Pieces() if environ["PATH_INFO"] == "/stuck" else [b"ok"]
+
+    served = serve(app, **DISTANT, late_calls="interrupt", threads=2)
+    client = served.client().send(STUCK)
+    eventually(lambda: begun)
+    served.age(2 * LONG, idle=0)
+    assert client.until_end().endswith(b"a piece\r\n")
+    assert eventually(lambda: ended[1:] and ended) == ["step", "close"]
+    for _ in range(20):
+        assert served.ask().status == 200
+    assert served.counter("lost") == 0
+    assert len(said()) == 1
+
+
 def test_an_interruption_that_comes_too_late_hits_nobody(serve: Serve, kit: Kit, said: Said) -> None:
     if kit.backend != "threads":
         pytest.skip("a greenlet is only ended while it waits")

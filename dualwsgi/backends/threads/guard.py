@@ -9,10 +9,15 @@ has not been met.
 
 from __future__ import annotations
 
+import sys
 import threading
 from time import sleep
+from typing import Final
 
 from ...errors import RequestTimeout
+
+_SHARED: Final = frozenset({"logging", "logging.handlers", "importlib._bootstrap", "_frozen_importlib"})
+"""Modules in whose code a thread holds what other threads wait for."""
 
 
 class Stretch:
@@ -56,12 +61,23 @@ class CallGuard:
 
     # In another
 
-    def interrupt(self, stretch: Stretch | None) -> None:
-        """Raises RequestTimeout in the thread, if it is still in that stretch."""
+    def interrupt(self, stretch: Stretch | None) -> bool:
+        """Raises RequestTimeout in the thread, if it is still in that stretch; False: ask again, later.
+
+        Not while it logs or imports: those locks are all threads', and some are released only if nothing
+        is raised between two certain steps.
+        """
+        if stretch is None or not stretch.token:
+            return True
+        at = sys._current_frames().get(stretch.token[0])
+        while at is not None:
+            if at.f_globals.get("__name__") in _SHARED:
+                return False
+            at = at.f_back
         try:
-            thread = stretch.token.pop() if stretch is not None else 0
+            thread = stretch.token.pop()
         except IndexError:
-            return
-        if stretch is not None:
-            self._leave_at(thread, id(RequestTimeout))
-            stretch.raised = True
+            return True
+        self._leave_at(thread, id(RequestTimeout))
+        stretch.raised = True
+        return True

@@ -71,7 +71,7 @@ from ..ends import Ends
 from ..logs import hand_over
 from ..queueing import Patience
 from .aside import Aside
-from .guard import CallGuard
+from .guard import CallGuard, Stretch
 from .routes import Route, Routes
 from .stream import ThreadStream
 from .watchdog import Watchdog
@@ -137,6 +137,17 @@ class Worker:
         self._wake.release()
 
 
+class LateCall:
+    """One whose request was ended at `since`, while it goes on; `stretch` while it is to be interrupted."""
+
+    __slots__ = ("conn", "since", "stretch")
+
+    def __init__(self, conn: Parked, since: float, stretch: Stretch | None) -> None:
+        self.conn = conn
+        self.since = since
+        self.stretch = stretch
+
+
 class Lane:
     """See the essay above.
 
@@ -192,7 +203,7 @@ class Lane:
         self._changed = threading.Condition(self._lock)
         self._busy = 0
         self._running: dict[Worker, Parked] = {}  # what `_busy` counts
-        self._late: dict[Worker, tuple[Parked, float]] = {}  # of those, whose request was ended, and when
+        self._late: dict[Worker, LateCall] = {}  # of those, whose request was ended
         self._lost: dict[Worker, Parked] = {}  # those that are not counted any more
         self._inline_ok = True  # `_busy` is below the limit; read without the lock
         self._reserve_until = 0.0
@@ -540,20 +551,26 @@ class Lane:
             guard = worker.turn.guard
             stretch = guard.stretch if isinstance(guard, CallGuard) else None
             if conn.time_out(turn, frames.get(worker.ident)):
-                if isinstance(guard, CallGuard):
-                    guard.interrupt(stretch)
                 with self._lock:
-                    self._late[worker] = conn, now
+                    self._late[worker] = LateCall(conn, now, stretch)
         if self._late:
+            self._interrupt_late_calls()
             self._give_up_threads(turn)
+
+    def _interrupt_late_calls(self) -> None:
+        for worker, late in self._late.items():
+            guard = worker.turn.guard
+            if late.stretch is not None and isinstance(guard, CallGuard) and guard.interrupt(late.stretch):
+                late.stretch = None
 
     def _give_up_threads(self, turn: Turn) -> None:
         given_up = []
         with self._lock:
-            for worker, (conn, since) in list(self._late.items()):
+            for worker, late in list(self._late.items()):
+                conn = late.conn
                 if self._running.get(worker) is not conn:
                     del self._late[worker]
-                elif turn.now - since > LOST_AFTER and len(self._lost) < self._max_lost:
+                elif turn.now - late.since > LOST_AFTER and len(self._lost) < self._max_lost:
                     del self._late[worker]
                     self._leave_place(worker)
                     self._lost[worker] = conn

@@ -5,17 +5,14 @@ The journal watches every call, the phase clock some or all: what a call is, is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from time import monotonic
-from typing import Any, Final
+from typing import Any
 
 from ...gateway.connection import Connection
-from ...gateway.input import FileWrapper
+from ...gateway.interruptible import goes_on
 
 __all__ = ["Call", "connection_of", "watch_result"]
-
-_WHOLE: Final = frozenset({list, tuple, FileWrapper})
-"""What is sent by shorter ways, and does no work while it is."""
 
 
 class Call:
@@ -66,7 +63,7 @@ def connection_of(said: Any) -> Connection | None:
 
 def watch_result(result: Iterable[bytes], call: Call, ended: float) -> Iterable[bytes]:
     """What an application has returned at `ended`, watched if it is to be iterated over."""
-    if type(result) not in _WHOLE and (isinstance(result, Iterator) or not hasattr(result, "__len__")):
+    if goes_on(result):
         return _Watched(result, call)
     call.first = ended - call.came
     return result
