@@ -78,6 +78,8 @@ def _parameter(name: str, kind: Any, panel: str, *flags: str, **look: Any) -> in
 
 def _help(knob: Knob, default: object) -> str:
     spoken = knob.write(default) or "off"
+    if spoken == "off" and "default: " in knob.help:
+        return knob.help  # it says what is done then
     return f"{knob.help} (Default {spoken}{', range ' + knob.bounds if knob.bounds else ''})"
 
 

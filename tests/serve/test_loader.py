@@ -88,6 +88,12 @@ def test_the_current_directory_is_where_modules_are_looked_for(
     assert sys.path[0] == str(project)
 
 
+def test_a_directory_that_may_not_be_read_is_told_of(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.access", lambda *_: False)  # which root never is refused
+    with pytest.raises(ApplicationNotFound, match=r"cannot be read by this user \(uid \d+\)"):
+        load_app("zzz_nowhere:app", project)
+
+
 @pytest.mark.parametrize(
     ("target", "error", "says"),
     [

@@ -729,7 +729,12 @@ class Lane:
             now = monotonic()
             if now - self._complained >= 1.0:
                 self._complained = now
-                logger.error("cannot start a thread, serving with %d: %s", len(self._workers) - 1, error)
+                calls = max(0, len(self._workers) - 2)  # without this one, and the leader
+                logger.error(
+                    "cannot start a thread, so at most %d application calls at once (see ulimit -u): %s",
+                    calls,
+                    error,
+                )
             with self._changed:
                 self._workers.discard(worker)
                 self._changed.notify_all()
