@@ -199,8 +199,10 @@ def _is_exempt(native: Any, holders: list[Any]) -> bool:
         for holder in holders
     ):
         return True
-    # The locks by which real threads tell that they have ended: C code releases them.
-    return any(getattr(thread, "_tstate_lock", None) is native for thread in threading.enumerate())
+    # The locks by which real threads tell that they have ended: C code releases them.  Not those of
+    # threading.enumerate(), from which debuggers hide their threads.
+    threads = set(threading._dangling)  # type: ignore[attr-defined]
+    return any(getattr(thread, "_tstate_lock", None) is native for thread in threads)
 
 
 def _problem(entry: _Found) -> str:

@@ -666,6 +666,23 @@ def test_a_real_thread_from_before_the_patch_can_be_joined(isolated: Isolated) -
     )
 
 
+def test_a_real_thread_that_a_debugger_hides_can_be_joined_too(isolated: Isolated) -> None:
+    isolated(
+        """
+        import os, threading
+        there, here = os.pipe()
+        hidden = threading.Thread(target=os.read, args=(there, 1))
+        hidden.start()
+        threading.enumerate = lambda: [threading.main_thread()]  # as pydevd has it
+        from dualwsgi import green; green.patch()
+        os.write(here, b"x")
+        hidden.join(10)
+        assert not hidden.is_alive()
+        # No daemon: the interpreter waits for it once more.
+        """
+    )
+
+
 def test_locals_are_each_greenlets_own_and_die_with_it(isolated: Isolated) -> None:
     isolated(
         """
