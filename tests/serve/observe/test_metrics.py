@@ -13,6 +13,7 @@ from serving import Kit, Served, answering
 from wire import Client, Response, eventually, request
 
 import dualwsgi
+from dualwsgi.serve.observe import metrics
 from dualwsgi.serve.observe.families import BOUNDS
 
 
@@ -121,6 +122,18 @@ def test_anything_else_gets_an_answer_that_says_so(served: Served, octets: bytes
         assert answer.status == status
         assert answer.get("Allow") == ("GET, HEAD" if status == 405 else None)  # RFC 9110 section 15.5.6
         assert answer["Date"].endswith(" GMT")
+    assert get(served, "/livez").status == 200
+
+
+def test_a_head_that_comes_octet_by_octet_holds_a_place_only_so_long(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = served.server.metrics_url
+    assert url is not None
+    with monkeypatch.context() as patched, Client(url) as client:
+        patched.setattr(metrics, "PATIENCE", 0.2)
+        client.send(b"GET /livez HTTP/1.1\r\nX: ")
+        eventually(lambda: not client.send_if_taken(b"y"))
     assert get(served, "/livez").status == 200
 
 
