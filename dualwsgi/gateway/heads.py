@@ -249,7 +249,8 @@ class Heads:
         self._turned = 0.0
 
     def age(self, now: float) -> None:
-        """To be called about once a second with monotonic seconds."""
+        """To be called about once a second with monotonic seconds, while there is work: nobody looks anything
+        up in between, and what has become too old goes before the first look after it."""
         for memory in (self.plain, self._with_input, self._lines):
             memory.age(now)
         if now - self._turned > Memory.LIFE:

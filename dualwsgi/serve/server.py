@@ -27,6 +27,7 @@ from ..gateway.connection import Connection
 from ..gateway.interruptible import Interruptible
 from ..gateway.site import AccessLog, Application, Site
 from ..gateway.timed import TimedConnection
+from ..native import start_native
 from ..seam import Backend, Door, Share, Stream, Turn, View
 from .census import Census
 from .health import Health
@@ -246,6 +247,10 @@ class Server:
         log = self._watchers.log
         if log is not None:
             log.reopen()
+            try:
+                start_native(log.write_out)  # at once: whoever moved the file away wants it to be let go
+            except RuntimeError:
+                pass  # with the next lines, then
 
     # Being watched, from any thread
 

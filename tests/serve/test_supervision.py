@@ -489,6 +489,7 @@ def test_a_log_that_was_moved_away_is_written_anew(serve: Any, tmp_path: Path) -
     eventually(lambda: "/before" in log.read_text())
     log.rename(moved)
     served.server.reopen_logs()
+    eventually(log.exists)  # though there is nothing to write
     served.ask(request("GET", "/after"))
     eventually(lambda: log.exists() and "/after" in log.read_text())
     assert "/after" not in moved.read_text()

@@ -43,6 +43,7 @@ from ...green.hub import leave_forked_child
 from ...seam import Call, Door, Parked, Turn, Verdict, View
 from ..acceptor import Acceptor
 from ..ends import Ends
+from ..lag import Lag
 from ..logs import hand_over
 from ..queueing import Patience
 from .stream import GreenStream
@@ -101,8 +102,7 @@ class GreenBackend:
         self._chores: green.Timer | None = None
         self._max_blocking_time = max_blocking_time
         self._watch: green.Watch | None = None
-        self._chores_due = 0.0
-        self._lag = 0.0  # seconds by which the last chores came late
+        self._lag = Lag()
         self._draining = False
         self._emptied = originals.allocate_lock()
         self._emptied.acquire()
@@ -240,7 +240,7 @@ class GreenBackend:
         at_work = {call.conn for call in calls}
         if at_work:
             parked = [each for each in parked if each not in at_work]
-        return View(calls, queued, parked, self._limit, len(self._pool), self._lag)
+        return View(calls, queued, parked, self._limit, len(self._pool), self._lag.seconds(monotonic()))
 
     def _on_the_hub(self, thread: int) -> Parked | None:
         """The connection whose call has the hub's thread right now, as its frames tell."""
@@ -431,7 +431,7 @@ class GreenBackend:
         """What must be done about once a second while there is work."""
         turn = self._turn
         turn.now = now = monotonic()
-        self._lag = now - self._chores_due if self._chores is not None else 0.0
+        self._lag.came(now)
         try:
             for acceptor in self._acceptors:
                 acceptor.door.tick(now)
@@ -450,8 +450,9 @@ class GreenBackend:
         finally:
             if self._closed or not (self._parked or self._running or self._queue):
                 self._chores = None
+                self._lag.expect(0.0)
             else:
-                self._chores_due = monotonic() + self._chore_interval
+                self._lag.expect(monotonic() + self._chore_interval)
                 self._chores = self._hub.call_later(self._chore_interval, self._hub.lend, self._do_chores)
 
     def _expire(self, conn: Parked) -> None:

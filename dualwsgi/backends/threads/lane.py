@@ -68,6 +68,7 @@ from ...counters import Counters, total
 from ...seam import Call, Door, Parked, Turn, Verdict, View
 from ..acceptor import Acceptor
 from ..ends import Ends
+from ..lag import Lag
 from ..logs import hand_over
 from ..queueing import Patience
 from .aside import Aside
@@ -193,7 +194,7 @@ class Lane:
         self._orders: deque[Callable[[Turn], None]] = deque()
         self._resting: list[Acceptor] = []  # listeners that are off the set for a moment
         self._next_chores = 0.0
-        self._lag = 0.0  # seconds by which the last chores came late
+        self._lag = Lag()
         self._next_sweep = 0.0
         self._next_sample = 0.0
         self._routes = Routes()
@@ -329,7 +330,7 @@ class Lane:
         parked = list(self._parked.values())
         if at_work:
             parked = [conn for conn in parked if conn not in at_work]
-        return View(calls, queued, parked, self._limit, idle, self._lag)
+        return View(calls, queued, parked, self._limit, idle, self._lag.seconds(monotonic()))
 
     def _order(self, act: Callable[[Turn], None]) -> None:
         self._orders.append(act)
@@ -416,6 +417,7 @@ class Lane:
             return max(0.0, self._next_chores - turn.now)
         self._tick(monotonic())  # what is held back would else be held back for long
         self._next_chores = self._next_sweep = 0.0  # nobody expects them at a certain time now
+        self._lag.expect(0.0)
         return -1
 
     def _route_of(self, conn: Parked) -> Route:
@@ -511,8 +513,9 @@ class Lane:
         """What must be done about once a second while there is work, and what is due earlier."""
         now = turn.now
         if now >= self._next_sweep:
-            self._lag = now - self._next_sweep if self._next_sweep else 0.0
+            self._lag.came(now)
             self._next_sweep = now + self._chore_interval
+            self._lag.expect(self._next_sweep)
             self._sweep(turn)
         self._next_chores = self._next_sweep
         for acceptor in self._resting[:]:
