@@ -82,7 +82,7 @@ class Feed:
                 try:
                     answers[lineage] = ask_all([path], "departed")[0][1]
                 except DualwsgiError:  # it has just left; another one will say
-                    answers[lineage] = self._departed.get(lineage, {"counts": None, "left": []})
+                    answers[lineage] = self._departed.get(lineage, {})
         with self._lock:
             self._departed = answers
 

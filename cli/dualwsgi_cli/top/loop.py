@@ -230,15 +230,23 @@ class Dashboard:
 
     def _show_detail(self) -> None:
         look = self.look
+        if look.stack is not None:
+            self._show_stack()
+            return
         found = rows(self._figures, look) if self._figures is not None else []
-        if not found or look.stack is not None or look.detail is not None:
+        if not found or look.detail is not None:
             return
         row = found[min(look.selected, len(found) - 1)]
         if row.request is not None:
-            look.stack = [stack for answer in self._tell("stacks", request=row.request) for stack in answer]
-            look.stack_top = 0
+            look.stack_of, look.stack_top = row.request, 0
+            self._show_stack()
         else:
             look.detail = row.past or row.route
+
+    def _show_stack(self) -> None:
+        """As it is right now."""
+        answers = self._tell("stacks", request=self.look.stack_of)
+        self.look.stack = [stack for answer in answers for stack in answer]
 
     def _measure(self) -> None:
         """All requests, or a sample again."""

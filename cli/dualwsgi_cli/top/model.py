@@ -35,6 +35,7 @@ class RouteRow:
     p95: float
     p99: float
     errors: int
+    failing: int  # of those, how many in the window
     phases: dict[str, float | None] | None = None  # mean seconds, and of how many; None if of none
 
 
@@ -57,6 +58,8 @@ class Figures:
     p99: float = 0.0
     wait: float = 0.0  # p95 of the wait in the queue
     classes: dict[str, int] = field(default_factory=dict)
+    fresh: dict[str, int] = field(default_factory=dict)  # of 5xx, refused, gone and died: those in the window
+    died: int = 0  # workers that ended though nobody had told them to
     rates: list[float] = field(default_factory=list)  # one a second, the newest last
     slow: list[float] = field(default_factory=list)  # p95 of each second
     seconds: int = 0  # that have been seen in all, of which these are the last
@@ -82,7 +85,8 @@ class History:
 
     def add(self, snapshots: list[Snapshot], departed: Mapping[str, Snapshot] = _NONE) -> None:
         """The latest snapshot of each process, and by lineage what those that have left had counted."""
-        merged = merge(snapshots) | self._counts(snapshots, departed)
+        died = sum(said.get("died", 0) for said in departed.values())
+        merged = merge(snapshots) | self._counts(snapshots, departed) | {"died": died}
         window = self._window
         if window and merged["totals"]["requests"] < window[-1]["totals"]["requests"]:
             window.clear()  # another server
@@ -105,8 +109,8 @@ class History:
 
     def _counts(self, snapshots: list[Snapshot], departed: Mapping[str, Snapshot]) -> Snapshot:
         """BRIEF of all there are and were, each worker once, wherever it is told of."""
-        told = [said["counts"] for said in departed.values() if said["counts"]]
-        left = {name for said in departed.values() for name in said["left"]}
+        told = [said["counts"] for said in departed.values() if said.get("counts")]
+        left = {name for said in departed.values() for name in said.get("left", ())}
         known = self._workers
         for one in snapshots:
             worker, counts = one["workers"][0], {name: one[name] for name in BRIEF}
@@ -159,6 +163,8 @@ class History:
             p99=share("latency", 99),
             wait=share("queue_wait", 95),
             classes=now["totals"]["classes"],
+            fresh={name: _trouble(now, name) - _trouble(before, name) for name in TROUBLE},
+            died=now["died"],
             rates=list(self._rates),
             slow=list(self._slow),
             seconds=self._seconds,
@@ -167,20 +173,36 @@ class History:
         )
 
 
+TROUBLE: Final = ("5xx", "refused", "gone", "died")
+"""What an operator wants to know whether it goes on."""
+
+
+def _trouble(snapshot: Snapshot, name: str) -> int:
+    told = {**snapshot["totals"], **snapshot["totals"]["classes"], "died": snapshot["died"]}
+    return int(told.get(name, 0))
+
+
+_NO_ROUTE: Final[Snapshot] = {"latency": {"count": 0, "buckets": {}}, "errors": 0}
+
+
 def _routes(now: Snapshot, before: Snapshot, seconds: float) -> list[RouteRow]:
     rows = []
     for name, route in now["routes"].items():
         latency = route["latency"]
-        earlier = before["routes"].get(name, {"latency": {"count": 0}})["latency"]["count"]
+        was = before["routes"].get(name, _NO_ROUTE)
+        earlier, failed = was["latency"]["count"], was["errors"]
+        # Of the window, or else of all there is: what is slow now would not be seen in those of days.
+        since = was["latency"] if latency["count"] > earlier else None
         rows.append(
             RouteRow(
                 name=name,
                 count=latency["count"],
-                rate=(latency["count"] - earlier) / seconds if seconds > 0 else 0.0,
-                p50=percentile(latency, 50),
-                p95=percentile(latency, 95),
-                p99=percentile(latency, 99),
+                rate=max(0, latency["count"] - earlier) / seconds if seconds > 0 else 0.0,
+                p50=percentile(latency, 50, since),
+                p95=percentile(latency, 95, since),
+                p99=percentile(latency, 99, since),
                 errors=route["errors"],
+                failing=max(0, route["errors"] - failed),
                 phases=_mean(route.get("phases")),
             )
         )

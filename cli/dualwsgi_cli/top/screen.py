@@ -5,6 +5,7 @@ Nothing that a client sent is ever markup: every line is made of rich's Text, ce
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -27,6 +28,9 @@ SORTS: Final = {
     "log": ("time",),
 }
 
+LAG_BAD: Final = 0.5
+"""Seconds."""
+
 BARS: Final = "▁▂▃▄▅▆▇█"
 PLAIN_BARS: Final = ".:-=+*#@"
 
@@ -47,6 +51,8 @@ HELP: Final = (
     ("busy, idle", "calls that run, of how many may; threads or greenlets that wait for one"),
     ("queue, wait", "requests that wait for a call; how long (p95) those did that had to"),
     ("refused, gone", "answered 503 for want of a call; clients that left before their answer"),
+    ("5xx 70 +4", "70 since the start, 4 of them in the last ten seconds; so are P50, P95, P99"),
+    ("died", "workers that ended though nobody had told them to"),
     ("lag", "how late the server's own chores came: a call holds the loop"),
 )
 
@@ -64,6 +70,7 @@ class Look:
     paused: bool = False
     help: bool = False
     stack: list[dict[str, Any]] | None = None
+    stack_of: str = ""  # the id of its request
     stack_top: int = 0
     detail: str | dict[str, Any] | None = None  # a route by its name, or a request that has ended
     asked: str = ""  # "drain" or "reload", until y or n
@@ -129,12 +136,18 @@ def _head(figures: Figures, look: Look, width: int) -> list[Text]:
     state = "paused" if look.paused else "draining" if snapshot["draining"] else "serving"
     uptime = max((worker["uptime"] for worker in workers), default=0.0)
     many = f"{len(workers)} worker{'s' if len(workers) != 1 else ''}"
+    if figures.died:
+        many += f", {_count(figures, 'died', figures.died)} died"
     right = f" {many}  up {spell_span(uptime)}  {state} "
     left = f" dualwsgi {snapshot['version']}  {snapshot['backend']}  {' '.join(snapshot['addresses'])}"
+    if cell_len(left) > width - cell_len(right):  # where it is matters more
+        left = f" {snapshot['backend']}  {' '.join(snapshot['addresses'])}"
     title = Text(set_cell_size(left, max(0, width - cell_len(right))) + right, style="reverse")
 
     busy, limit = _sum(workers, "busy"), _sum(workers, "limit")
     lag = max((worker["lag"] for worker in workers), default=0.0)
+    queued = _sum(workers, "queued")
+    trouble = {"busy": busy >= limit > 0, "queue": queued > 0, "lag": lag > LAG_BAD}
     cpu = sum(row.cpu for row in figures.workers)
     classes = figures.classes
     lines = [
@@ -151,25 +164,27 @@ def _head(figures: Figures, look: Look, width: int) -> list[Text]:
         ),
         _line(
             width,
-            _COUNTS,
+            _CLASSES,
             ("2xx", spell_count(classes["2xx"])),
             ("3xx", spell_count(classes["3xx"])),
             ("4xx", spell_count(classes["4xx"])),
-            ("5xx", spell_count(classes["5xx"])),
-            ("refused", spell_count(snapshot["totals"]["refused"])),
-            ("gone", spell_count(snapshot["totals"]["gone"])),
+            ("5xx", _count(figures, "5xx", classes["5xx"])),
+            ("refused", _count(figures, "refused", snapshot["totals"]["refused"])),
+            ("gone", _count(figures, "gone", snapshot["totals"]["gone"])),
+            bad={name for name in ("5xx", "refused") if figures.fresh[name]},
         ),
         _line(
             width,
             _STATE,
             ("busy", f"{busy}/{limit}"),
             ("idle", f"{_sum(workers, 'idle')}"),
-            ("queue", f"{_sum(workers, 'queued')}"),
+            ("queue", f"{queued}"),
             ("wait", spell_seconds(figures.wait)),
             ("conns", f"{_sum(workers, 'connections')}"),
             ("lag", spell_seconds(lag)),
             ("cpu", f"{100 * cpu:.0f}%"),
             ("rss", spell_bytes(_sum(workers, "rss_bytes"))),
+            bad={name for name, is_bad in trouble.items() if is_bad},
         ),
     ]
     half = (width - 1) // 2
@@ -187,18 +202,26 @@ def _sum(workers: list[dict[str, Any]], name: str) -> int:
     return int(sum(worker[name] for worker in workers))
 
 
+def _count(figures: Figures, name: str, count: int) -> str:
+    """How many in all, and how many of them of late."""
+    fresh = figures.fresh[name]
+    return f"{spell_count(count)} +{spell_count(fresh)}" if fresh else spell_count(count)
+
+
 # Cells that a name and its figure take, so that nothing moves when a figure grows; at 80 cells.
 _COUNTS: Final = (18, 11, 11, 11, 12, 15)
+_CLASSES: Final = (11, 11, 11, 16, 20, 9)
 _STATE: Final = (12, 8, 8, 11, 10, 11, 8, 11)
 
 
-def _line(width: int, places: tuple[int, ...], *pairs: tuple[str, str]) -> Text:
+def _line(
+    width: int, places: tuple[int, ...], *pairs: tuple[str, str], bad: Collection[str] = frozenset()
+) -> Text:
     more = max(0, min(6, (width - 1 - sum(places)) // len(places)))
     line = Text(" ")
     for (name, value), room in zip(pairs, places, strict=True):
-        bad = name in ("5xx", "refused", "queue") and value != "0"
         line.append(f"{name} ", style="dim")
-        line.append(value, style="bold red" if bad else "bold")
+        line.append(value, style="bold red" if name in bad else "bold")
         line.append(" " * max(1, room + more - len(name) - 1 - len(value)))
     return line
 
@@ -317,7 +340,7 @@ def _routes(figures: Figures, look: Look) -> list[Row]:
             Text(
                 f" {row.count:>9,}{spell_count(row.rate):>8}{spell_seconds(row.p50):>8}"
                 f"{spell_seconds(row.p95):>8}{spell_seconds(row.p99):>8}{row.errors:>6}  {plain(row.name)}",
-                "red" if row.errors else "",
+                "red" if row.failing else "",
             ),
             route=row.name,
         )
@@ -435,7 +458,7 @@ def _foot(look: Look, width: int) -> Text:
     elif look.detail is not None:
         keys = "m measure all or a sample   Esc back   q quit"
     elif look.stack is not None:
-        keys = "Up Down scroll   Esc back   q quit"
+        keys = "Enter look again   Up Down scroll   Esc back   q quit"
     else:
         keys = _keys(look, width - 2)
     return Text(set_cell_size(f" {keys}", width), style="reverse")

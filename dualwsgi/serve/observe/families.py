@@ -79,6 +79,8 @@ def families(snapshot: Snapshot) -> Iterator[Family]:
     yield tell("route_errors", "counter", "Requests answered 5xx, by route.", failed)
     seconds = [({"route": name}, route["latency"]["seconds"]) for name, route in routes]
     yield tell("route_seconds", "counter", "Seconds that requests took, by route.", seconds)
+    died: list[tuple[Mapping[str, str], float]] = [({}, snapshot["died"])]
+    yield tell("workers_died", "counter", "Workers that ended though nobody had told them to.", died)
     phases = [({"phase": name}, count) for name, count in snapshot["connections"].items()]
     yield tell("connections_open", "gauge", "Connections by phase.", phases)
     for name, what in (

@@ -34,12 +34,12 @@ def take_fleet(server: Subject) -> Snapshot:
     found = [one for one in found if one["workers"][0].get("lineage") == server.lineage]
     try:
         # Last, so that whoever could not be asked any more is in it.
-        counting, past = Ledger(own.parent, server.lineage).settle(found)
+        counting, past, died = Ledger(own.parent, server.lineage).settle(found)
     except OSError:
         return merge(found)
     if not counting:  # it is this one that leaves, and there is no other
-        return mine | past[0]
-    merged = merge(counting)
+        return mine | past[0] | {"died": died}
+    merged = merge(counting) | {"died": died}
     for counts in past:
         merged = add_past(merged, counts)
     return merged
@@ -49,7 +49,9 @@ def open_ledger(server: Subject, directory: Path) -> None:
     """Sees to it that there is one, and none of those that nobody needs.  Never raises."""
     try:
         sweep(directory)
-        Ledger(directory, server.lineage).keep(server.supervisor)
+        ledger = Ledger(directory, server.lineage)
+        ledger.keep(server.supervisor)
+        ledger.enter(take(server))
     except OSError:
         pass
 
@@ -61,7 +63,7 @@ def departed(server: Subject, directory: Path) -> dict[str, Any]:
             return Ledger(directory, server.lineage).departed()
         except OSError:
             pass
-    return {"counts": None, "left": []}
+    return {"counts": None, "left": [], "died": 0}
 
 
 def leave_behind(server: Subject, directory: Path) -> None:

@@ -47,15 +47,21 @@ class Ledger:
             mine = identity_of(supervisor)
             said["keepers"] = [one for one in said["keepers"] if one != mine and _is_alive(one)] + [mine]
 
+    def enter(self, snapshot: Snapshot) -> None:
+        """A worker begins.  If it ends without a word, it has died."""
+        with self._opened() as said:
+            said["seen"][_name(snapshot)] = _counts(snapshot)
+
     def leave(self, snapshot: Snapshot) -> None:
         """A worker leaves, with this as its last word."""
         name = _name(snapshot)
         with self._opened() as said:
             if name not in said["left"]:
-                _bury(said, name, _counts(snapshot))
+                _bury(said, name, _counts(snapshot), died=False)
 
-    def settle(self, living: Sequence[Snapshot]) -> tuple[list[Snapshot], list[Snapshot]]:
-        """Of snapshots that were taken a moment ago those that count, and counts that are to be added."""
+    def settle(self, living: Sequence[Snapshot]) -> tuple[list[Snapshot], list[Snapshot], int]:
+        """Of snapshots that were taken a moment ago those that count, counts that are to be added, and how
+        many workers have died."""
         with self._opened() as said:
             seen = said["seen"]
             counting = [one for one in living if _name(one) not in said["left"]]
@@ -68,18 +74,19 @@ class Ledger:
             absent = seen.keys() - {_name(one) for one in counting}
             for name in sorted(absent):
                 if not _is_alive(name):
-                    _bury(said, name, seen[name])
+                    _bury(said, name, seen[name], died=True)
             silent = [seen[name] for name in absent if name in seen]
-            return counting, [*([said["counts"]] if said["counts"] else []), *silent]
+            past = [said["counts"]] if said["counts"] else []
+            return counting, [*past, *silent], said["died"]
 
     def departed(self) -> dict[str, Any]:
         """BRIEF of those that have left or were killed, if any has, and who the last of them are."""
         with self._opened() as said:
             for name in [name for name in said["seen"] if not _is_alive(name)]:
-                _bury(said, name, said["seen"][name])
+                _bury(said, name, said["seen"][name], died=True)
             counts = said["counts"]
             brief = {name: counts[name] for name in BRIEF} if counts else None
-            return {"counts": brief, "left": said["left"]}
+            return {"counts": brief, "left": said["left"], "died": said["died"]}
 
     @contextmanager
     def _opened(self) -> Iterator[dict[str, Any]]:
@@ -114,7 +121,7 @@ def sweep(directory: Path) -> None:
 
 
 def _read(text: str) -> dict[str, Any]:
-    empty: dict[str, Any] = {"keepers": [], "left": [], "counts": None, "seen": {}}
+    empty: dict[str, Any] = {"keepers": [], "left": [], "died": 0, "counts": None, "seen": {}}
     try:
         found, _ = json.JSONDecoder().raw_decode(text)  # what stands behind it was not cut off in time
     except ValueError:
@@ -122,7 +129,8 @@ def _read(text: str) -> dict[str, Any]:
     return empty | found if isinstance(found, dict) else empty
 
 
-def _bury(said: dict[str, Any], name: str, counts: Snapshot) -> None:
+def _bury(said: dict[str, Any], name: str, counts: Snapshot, *, died: bool) -> None:
+    said["died"] += died
     said["seen"].pop(name, None)
     said["left"] = [*said["left"], name][-LEFT_KEPT:]
     said["counts"] = add_past(counts, said["counts"]) if said["counts"] else counts

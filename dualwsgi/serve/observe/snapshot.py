@@ -73,6 +73,7 @@ def take(server: Subject) -> Snapshot:
         },
         "latency": histogram(counters.times),
         "queue_wait": histogram(counters.waits),
+        "died": 0,
         "phase_clock": server.phase_clock,
         "phases": {name: histogram(times) for name, times in counters.phases.items()},
         "routes": _routes(counters.routes),

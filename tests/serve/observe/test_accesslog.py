@@ -203,6 +203,7 @@ def test_a_pipe_that_nobody_reads_keeps_no_request_and_it_is_told_how_many_lines
             return sum(map(int, found)) if not log._waiting else 0
 
         lost = eventually(missing)
+        told[0] += "\n".join(eventually(served.said)) if "nobody reads it" not in told[0] else ""
         client.leave()
         served.stop()
         read += reader.read() or b""

@@ -40,7 +40,7 @@ def ledger(tmp_path: Path) -> Ledger:
 
 def told(ledger: Ledger, *living: dict[str, Any]) -> int:
     """Requests that a reader tells who has just heard these."""
-    counting, past = ledger.settle(living)
+    counting, past, _ = ledger.settle(living)
     whole = {"totals": {"requests": 0}}
     for counts in [*counting, *past]:
         whole = add_past(whole, {"totals": {"requests": counts["totals"]["requests"]}})
@@ -62,6 +62,7 @@ def test_who_was_killed_counts_with_what_it_was_last_seen_with(ledger: Ledger) -
     assert told(ledger, said(ME, 1)) == 6
     assert told(ledger, said(ME, 2)) == 7
     assert ledger.departed()["left"] == [DEAD]
+    assert ledger.departed()["died"] == ledger.settle([])[2] == 1
     counts = ledger.departed()["counts"]
     assert counts["latency"] == {"seconds": 5 / 8, "count": 5, "buckets": {"16000": 5}}
 
@@ -70,7 +71,15 @@ def test_who_does_not_answer_just_now_counts_with_what_it_was_last_seen_with(led
     assert told(ledger, said(ME, 5)) == 5
     assert told(ledger) == 5
     assert told(ledger, said(ME, 6)) == 6
-    assert ledger.departed() == {"counts": None, "left": []}
+    assert ledger.departed() == {"counts": None, "left": [], "died": 0}
+
+
+def test_who_ends_without_a_word_has_died_though_nobody_had_looked(ledger: Ledger) -> None:
+    ledger.enter(said(DEAD, 0))
+    ledger.enter(said(ME, 0))
+    ledger.leave(said(ME, 3))
+    assert ledger.departed()["died"] == 1
+    assert told(ledger) == 3
 
 
 def test_a_reader_that_was_overtaken_takes_nothing_back(ledger: Ledger) -> None:
