@@ -22,7 +22,7 @@ from dualwsgi.errors import ConfigError
 from dualwsgi.serve.configfile import find_file, open_file
 from dualwsgi.serve.descriptors import raise_limit
 from dualwsgi.serve.errorlog import set_up_log, tell
-from dualwsgi.serve.handdown import hand_down
+from dualwsgi.serve.handdown import hand_down, hide_arguments
 from dualwsgi.serve.identity import held_pid_file, settle
 from dualwsgi.serve.loader import ApplicationNotLoaded, load_app
 from dualwsgi.serve.systemd import passed_binds
@@ -157,6 +157,7 @@ def check_plan(plan: Plan) -> None:
 
 
 def make_server(plan: Plan) -> Server:
+    hide_arguments()
     hand_down(plan.config)
     app = load_app(plan.target, plan.app_dir)
     set_up_log(plan.config)

@@ -34,7 +34,7 @@ from ..config import parse_bind
 from ..errors import ConfigError
 from .channel import Channel
 from .errorlog import FLEET_FORM, set_up_log, tell
-from .handdown import hand_down
+from .handdown import hand_down, hide_arguments
 from .job import EXIT_LOAD, Job
 from .listener import adopt_listener
 from .loader import ApplicationNotLoaded, WSGIApplication, load_app
@@ -85,6 +85,7 @@ def prepare(job: Job) -> None:
 def load(channel: Channel, job: Job) -> WSGIApplication | None:
     """The application; None if it cannot be had, which the operator and the supervisor are then told."""
     try:
+        hide_arguments()
         hand_down(job.config)
         app = load_app(job.target, job.app_dir)
         set_up_log(job.config, FLEET_FORM)

@@ -45,6 +45,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> type[FakeServer]:
     module.Server = FakeServer  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "dualwsgi.serve.server", module)
     monkeypatch.setattr(FakeServer, "made", [])
+    monkeypatch.setattr(sys, "argv", sys.argv)  # which `run` sets
     return FakeServer
 
 

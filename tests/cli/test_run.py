@@ -214,3 +214,20 @@ def test_the_limit_of_descriptors_is_raised_as_far_as_it_may_be(start: Start, tm
     running = start("limited:app", "--app-dir", str(tmp_path), prefix=limit)
     assert running.get("/")[1] == b"(900, 900)"
     assert running.end()[0] == 0
+
+
+@pytest.mark.parametrize("options", [(), ("--workers", "1"), ("--workers", "1", "--preload")], ids=" ".join)
+def test_the_command_line_is_not_the_application_s(options: Sequence[str], tmp_path: Path) -> None:
+    """One that parses sys.argv, as keystone does, would end the server over options that it does not know."""
+    (tmp_path / "curious.py").write_text("import sys\nraise RuntimeError(f'it has found {sys.argv}')\n")
+    done = subprocess.run(
+        command("--bind", "127.0.0.1:0", *options, "curious:app"),
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert done.returncode
+    assert "it has found ['dualwsgi']" in done.stderr, done.stderr
