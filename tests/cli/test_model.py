@@ -9,7 +9,7 @@ import pytest
 from dualwsgi.counters import bucket_of
 from dualwsgi.serve.observe.snapshot import VERSION
 from dualwsgi_cli.top.model import WORKERS_KNOWN, Figures, History
-from dualwsgi_cli.top.screen import Look, draw
+from dualwsgi_cli.top.screen import HELP, MIN_HEIGHT, MIN_WIDTH, Look, draw
 
 
 def said(name: str, requests: int, *, time: float, lineage: str = "1-1") -> dict[str, Any]:
@@ -118,3 +118,11 @@ def test_a_route_s_percentiles_are_those_of_late() -> None:
     assert row.count == 1040
     assert row.failing == 40
     assert row.p50 == pytest.approx(1.0, rel=0.1)
+
+
+def test_the_help_is_whole_on_the_smallest_screen() -> None:
+    history = History()
+    history.add([said("2", 1, time=0.0)])
+    text = "\n".join(line.plain for line in draw(history.figures(), Look(help=True), MIN_WIDTH, MIN_HEIGHT))
+    for keys, what in HELP:
+        assert f" {keys:14}{what}" in text
