@@ -13,7 +13,7 @@ import typer
 from dualwsgi.doctor import WAYS, Level, Report, examine
 from dualwsgi.doctor.knowledge import Way
 from dualwsgi.errors import ConfigError
-from dualwsgi_cli.run import refuse
+from dualwsgi_cli.launch import refuse
 
 __all__ = ["doctor"]
 

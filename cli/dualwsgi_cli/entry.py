@@ -30,9 +30,20 @@ def main() -> None:
 
         patch()
 
-    from dualwsgi_cli.app import app
+    from dualwsgi_cli.flags import read_plainly
 
-    app()
+    asked = read_plainly(sys.argv[1:])
+    if asked is None:
+        from dualwsgi_cli.app import app
+
+        app()
+    else:
+        from dualwsgi_cli.launch import launch
+
+        try:
+            launch(asked)
+        except KeyboardInterrupt:  # while the application was imported
+            raise SystemExit(130) from None
 
 
 def wants_patch(arguments: Sequence[str], environ: Mapping[str, str]) -> bool:

@@ -1,20 +1,20 @@
 """The options of `run`, made from the fields of Config; no setting is told here a second time.
 
-An option takes text and hands it to its knob, so that a flag, a variable and a file are read and
-refused alike.  Options not given stay out of `settings`, which leaves the variable or the default.
+What they say is read by `flags.settings`.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
 
 from dualwsgi.config import Config, Knob, LogTarget, Several, Switch, headings, knobs
+from dualwsgi_cli.flags import flag_of
 
-__all__ = ["settings", "with_options"]
+__all__ = ["with_options"]
 
 
 def with_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -28,31 +28,12 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-def settings(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The Config fields that the given options set, checked.  Raises ConfigError naming the flag."""
-    found: dict[str, Any] = {}
-    for name, knob in knobs().items():
-        given = options.get(name)
-        if isinstance(knob, LogTarget):
-            path = options.get(f"{name}file")
-            if given is False:
-                found[name] = None
-            elif path is not None or given:
-                found[name] = knob.check("-" if path is None else path or None, f"{_flag(name)}file")
-        elif isinstance(knob, Several):
-            if given:
-                found[name] = knob.parse(",".join(given), _flag(name))
-        elif given is not None:
-            found[name] = given if isinstance(knob, Switch) else knob.parse(given, _flag(name))
-    return found
-
-
 def _parameters() -> list[inspect.Parameter]:
     parameters = []
     defaults = Config()
     for name, knob in knobs().items():
         panel = headings()[name]
-        flag = _flag(name)
+        flag = flag_of(name)
         switch = f"{flag}/--no-{flag.removeprefix('--')}"
         help_ = _help(knob, getattr(defaults, name))
         if isinstance(knob, LogTarget):
@@ -81,7 +62,3 @@ def _help(knob: Knob, default: object) -> str:
     if spoken == "off" and "default: " in knob.help:
         return knob.help  # it says what is done then
     return f"{knob.help} (Default {spoken}{', range ' + knob.bounds if knob.bounds else ''})"
-
-
-def _flag(name: str) -> str:
-    return "--" + name.replace("_", "-")

@@ -14,8 +14,9 @@ import typer
 from dualwsgi.config import ENV_PREFIX, Config, knobs, read_environ
 from dualwsgi.errors import ConfigError
 from dualwsgi.serve.configfile import find_file, open_file
-from dualwsgi_cli.options import settings, with_options
-from dualwsgi_cli.run import as_written, refuse
+from dualwsgi_cli.flags import settings
+from dualwsgi_cli.launch import as_written, refuse
+from dualwsgi_cli.options import with_options
 from dualwsgi_cli.written import toml_line
 
 __all__ = ["show_config"]

@@ -13,7 +13,7 @@ import pytest
 
 from dualwsgi._version import __version__
 from dualwsgi.errors import ConfigError
-from dualwsgi_cli.run import DETAIL_LINES
+from dualwsgi_cli.launch import DETAIL_LINES
 
 
 def test_the_version_is_told(invoke: Any) -> None:
