@@ -31,18 +31,20 @@ needs_locust = pytest.mark.skipif(not locust_is_here(), reason="locust is not in
 needs_wrk = pytest.mark.skipif(not wrk_is_here(), reason="wrk is not installed")
 
 APP = """
-import os, sys, time
+import os, time
+
+BACKEND = os.environ["DUALWSGI_BACKEND"]
 
 def app(environ, start_response):
     path = environ["PATH_INFO"]
     body = b"hello"
     headers = [("Content-Type", "text/plain"), ("X-Process", str(os.getpid()))]
-    if path == "/slow-on-green" and "green" in sys.argv:
+    if path == "/slow-on-green" and BACKEND == "green":
         end = time.thread_time() + 0.003
         while time.thread_time() < end:
             pass
     if path == "/name":
-        body = b"green" if "green" in sys.argv else b"threads"
+        body = BACKEND.encode()
     if path == "/fail":
         start_response("500 Internal Server Error", headers + [("Content-Length", "0")])
         return []

@@ -110,7 +110,9 @@ class Session:
         if _SET_UP.match(command):
             return
         command, expected = self.localized(command), self.localized(expected)
-        if _SERVES.match(command):
+        if _SERVES.match(command) and not expected.startswith(
+            "dualwsgi: "
+        ):  # which is what a mistake is told by
             found = self._serve(command.removesuffix("&"))
         else:
             done = subprocess.run(
