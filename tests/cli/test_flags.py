@@ -51,7 +51,7 @@ def by_typer(arguments: Sequence[str]) -> Asked:
     return asked._replace(options={name: given for name, given in asked.options.items() if given is not None})
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(words, st.booleans(), st.integers(0, 6))
 def test_both_ways_make_the_same_of_a_plain_line(line: list[str], names: bool, at: int) -> None:
     arguments = ["run", *line]
