@@ -365,7 +365,7 @@ SCENARIOS = {
             servers=(OURS, "dualwsgi-example", *EVERYONE[1:]),
             fresh=True,
             goals=(Goal("ready", 0.250, subject="dualwsgi-example"),),
-            why="typer and rich build the command line, which the others do without",
+            why="a server in Python is imported, with its settings and its log; uWSGI is a program in C",
             more=True,
         ),
     )
