@@ -31,6 +31,20 @@ ALIKE = {
         assert eventlet.GreenPool().spawn(f, fn=2).wait() == (2, 0)
         print("pass")
     """,
+    "who begins to wait while a link is called is woken when it has been": """
+        from dualwsgi.eventlet.event import Event
+        gate, linked = Event(), Event()
+        def link(thread):
+            linked.send(None)
+            eventlet.sleep(0.02)
+        thread = eventlet.spawn(gate.wait)
+        thread.link(link)
+        gate.send(7)
+        linked.wait()
+        with eventlet.Timeout(5):
+            assert thread.wait() == 7
+        print("pass")
+    """,
     "one that is killed before it begins never runs": """
         from dualwsgi.eventlet.greenthread import greenlet
         ran = []

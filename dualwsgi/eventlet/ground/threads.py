@@ -497,15 +497,18 @@ class GreenThread(Strand):
         with self._guard:
             self.dead = True
             links, self._links = self._links, []
-            joiners, self._joiners = self._joiners, []
-        for fn, args, kwargs in links:
-            try:
-                fn(self, *args, **kwargs)
-            except Exception as another:
-                _report(another)
-        self._finished.set()
-        for waiter in joiners:
-            waiter.wake()
+        try:
+            for fn, args, kwargs in links:
+                try:
+                    fn(self, *args, **kwargs)
+                except Exception as another:
+                    _report(another)
+        finally:
+            with self._guard:  # who begins to wait sees that it has ended, or is among those who are woken
+                self._finished.set()
+                joiners, self._joiners = self._joiners, []
+            for waiter in joiners:
+                waiter.wake()
         if isinstance(error, KeyboardInterrupt | SystemExit) and _main is not None:
             _main.throw(error)
         elif error is not None and not isinstance(error, GreenletExit):
@@ -526,11 +529,9 @@ class GreenThread(Strand):
     def _join(self, timeout: float | None) -> bool:
         waiter = Waiter()
         with self._guard:
-            if self.dead and self._finished.is_set():
+            if self._finished.is_set():
                 return True
             self._joiners.append(waiter)
-        if self._finished.is_set():
-            return True
         return waiter.wait(timeout)
 
     def link(self, fn: Callable[..., object], *args: Any, **kwargs: Any) -> None:
