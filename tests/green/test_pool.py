@@ -30,7 +30,7 @@ def test_a_pool_runs_no_more_than_its_size(hub: Hub) -> None:
 
     assert pool.free == 2
     threads = [pool.spawn(work, n) for n in range(6)]
-    assert pool.running == 2 and pool.free == 0
+    assert pool.running <= 2 and pool.running + pool.free == 2  # some may have ended by now
     assert pool.join(10)
     assert [thread.get() for thread in threads] == list(range(6)) and most == 2
     assert pool.running == 0 and pool.free == 2
