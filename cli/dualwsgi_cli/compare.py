@@ -12,9 +12,11 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from dualwsgi_cli.refusal import refuse
 
 if TYPE_CHECKING:
     from dualwsgi.compare.rounds import Comparison, Plan
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
 __all__ = ["compare"]
 
 EXIT_FAILED = 1
-EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130  # as a shell has it: 128 and the number of SIGINT
 
 USERS_MAX = 10_000
@@ -206,22 +207,22 @@ def compare(
     two settings of one backend: --side 'threads --threads 8' --side 'threads --threads 64'.
     """
     if sys.platform != "linux":
-        _refuse("compare reads the costs of processes from /proc, and so runs on Linux only")
+        refuse("compare reads the costs of processes from /proc, and so runs on Linux only")
     from dualwsgi.compare.process import adopt_orphans, can_pin
     from dualwsgi.compare.rounds import Plan, sides_of
     from dualwsgi.compare.traffic import GeneratorFailed, parse_ask
 
     if locustfile is not None and (url or header or body or wrk):
-        _refuse("--locustfile says what is sent; leave out --url, --header, --body and --wrk")
+        refuse("--locustfile says what is sent; leave out --url, --header, --body and --wrk")
     if locustfile is not None and not locustfile.is_file():
-        _refuse(f"--locustfile: there is no file {str(locustfile)!r}; give the path of a locust file")
+        refuse(f"--locustfile: there is no file {str(locustfile)!r}; give the path of a locust file")
     if wrk and processes > 1:
-        _refuse("--processes is of locust; leave it out with --wrk")
+        refuse("--processes is of locust; leave it out with --wrk")
     if wrk and seconds != round(seconds):
-        _refuse(f"--seconds: wrk knows whole seconds only; give {max(1, round(seconds))}")
+        refuse(f"--seconds: wrk knows whole seconds only; give {max(1, round(seconds))}")
     for file in (json_file, csv_file, html_file):
         if file is not None and not file.absolute().parent.is_dir():
-            _refuse(f"{str(file)!r}: its directory does not exist; make it, or give another")
+            refuse(f"{str(file)!r}: its directory does not exist; make it, or give another")
     numbers = _users(users)
     try:
         fields = dict(_header(text) for text in header or ())
@@ -231,7 +232,7 @@ def compare(
         )
         sides = sides_of(side or ["threads", "green"])
     except (ValueError, OSError) as error:
-        _refuse(str(error))
+        refuse(str(error))
     cpus = sorted(os.sched_getaffinity(0))
     apart = pin and can_pin() and len(cpus) > 1
     theirs = min(processes, len(cpus) - 1) if apart else 0
@@ -252,7 +253,7 @@ def compare(
     try:
         generator = _generator(plan, locustfile, wrk, processes, tuple(cpus[-theirs:]) if apart else ())
     except GeneratorFailed as error:
-        _refuse(str(error))
+        refuse(str(error))
     try:
         comparison = _measure(plan, generator)
     finally:
@@ -432,10 +433,10 @@ def _write(
 def _users(text: str) -> tuple[int, ...]:
     words = text.replace(",", " ").split()
     if not words or not all(word.isascii() and word.isdigit() for word in words):
-        _refuse(f"--users: {text!r} is no list of numbers; give one such as 64, or several: 4,16,64")
+        refuse(f"--users: {text!r} is no list of numbers; give one such as 64, or several: 4,16,64")
     numbers = tuple(sorted({int(word) for word in words}))
     if not 1 <= numbers[0] <= numbers[-1] <= USERS_MAX:
-        _refuse(f"--users: {text!r} is out of range; give numbers from 1 to {USERS_MAX:,}")
+        refuse(f"--users: {text!r} is out of range; give numbers from 1 to {USERS_MAX:,}")
     return numbers
 
 
@@ -444,8 +445,3 @@ def _header(text: str) -> tuple[str, str]:
     if not colon or not name.strip() or not text.isprintable() or not text.isascii():
         raise ValueError(f"--header: {text!r} is no header field; give 'Name: value'")
     return name.strip(), value.strip()
-
-
-def _refuse(text: str) -> NoReturn:
-    print(f"dualwsgi: {text}", file=sys.stderr)
-    raise typer.Exit(EXIT_USAGE)

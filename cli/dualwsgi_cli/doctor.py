@@ -13,7 +13,7 @@ import typer
 from dualwsgi.doctor import WAYS, Level, Report, examine
 from dualwsgi.doctor.knowledge import Way
 from dualwsgi.errors import ConfigError
-from dualwsgi_cli.launch import refuse
+from dualwsgi_cli.launch import refuse_config
 
 __all__ = ["doctor"]
 
@@ -63,7 +63,7 @@ def doctor(
         chosen = _read_ways(ways)
         report = examine(target, app_dir, dependencies=dependencies)
     except ConfigError as error:
-        refuse(error)
+        refuse_config(error)
     typer.echo(json.dumps(report.to_dict(), indent=2) if as_json else "\n".join(_lines(report, chosen)))
     worst = max(report.verdict(way) for way in chosen)
     if worst == Level.FAILS or (strict and worst == Level.DIFFERS):

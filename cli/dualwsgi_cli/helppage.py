@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import inspect
 import re
-import sys
 import textwrap
 from typing import TYPE_CHECKING, Any
 
-from typer import BadParameter, Exit
+from typer import BadParameter
 from typer.core import TyperCommand, TyperGroup
+
+from dualwsgi_cli.refusal import refuse
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,9 +28,6 @@ WIDEST = 100
 # What typer adds to a text, in brackets at its end: "[env var: X; default: 3; 1<=x<=64; required]".
 _ADDED = re.compile(r"  \[((?:env var: |default: |required|-?[\d.]+<=).*)\]$")
 _RANGE = re.compile(r"(\S+)<=x<=(\S+)")
-
-
-EXIT_USAGE = 2
 
 # typer has no public name for the kind of all errors of usage.
 _UsageError: type[Exception] = BadParameter.__mro__[1]
@@ -46,7 +44,7 @@ class _Page:
                 raise  # it is the help page
             from dualwsgi_cli.usage import say_what_is_wrong
 
-            raise _refuse(say_what_is_wrong(error, self)) from None
+            refuse(say_what_is_wrong(error, self))
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         from rich.console import Console  # late: a command that runs needs no page
@@ -76,16 +74,11 @@ class Group(_Page, TyperGroup):
         if self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
             from dualwsgi_cli.usage import say_which_commands
 
-            raise _refuse(say_which_commands(args[0], self.list_commands(ctx), ctx.command_path))
+            refuse(say_which_commands(args[0], self.list_commands(ctx), ctx.command_path))
         return super().resolve_command(ctx, args)
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         return [*super().collect_usage_pieces(ctx), "COMMAND"]
-
-
-def _refuse(line: str) -> Exit:
-    print(f"dualwsgi: {line}", file=sys.stderr)
-    return Exit(EXIT_USAGE)
 
 
 def _write(console: Console, command: Any, ctx: Any) -> None:

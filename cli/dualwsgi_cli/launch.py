@@ -25,13 +25,12 @@ from dualwsgi.serve.identity import held_pid_file, settle
 from dualwsgi.serve.loader import ApplicationNotLoaded, load_app
 from dualwsgi.serve.systemd import passed_binds
 from dualwsgi_cli.flags import Asked, settings
+from dualwsgi_cli.refusal import refuse
 
-__all__ = ["as_written", "launch", "refuse"]
+__all__ = ["as_written", "launch", "refuse_config"]
 
 if TYPE_CHECKING:
     from dualwsgi.serve.server import Server
-
-EXIT_USAGE = 2
 
 NO_TARGET = (
     'no application is named; give MODULE:CALLABLE such as hello:app, or `app = "hello:app"` in dualwsgi.toml'
@@ -58,11 +57,11 @@ def launch(asked: Asked, *, check: bool = False) -> NoReturn:
 
         code = run_fleet(plan, reread) if plan.config.supervised else run_alone(plan)
     except ConfigError as error:
-        refuse(error, as_written(error, asked.options, place))
+        refuse_config(error, as_written(error, asked.options, place))
     except (OSError, RuntimeError, MemoryError) as error:
         if not (wanting := what_is_wanting(error)):
             raise
-        refuse(ConfigError(f"cannot start: {wanting}"))
+        refuse(f"cannot start: {wanting}")
     raise SystemExit(code)
 
 
@@ -178,15 +177,14 @@ def as_written(error: ConfigError, options: Mapping[str, Any], path: str | None)
     return f"{name}: {problem}"
 
 
-def refuse(error: ConfigError, text: str = "") -> NoReturn:
-    """Say what is wrong, without our own traceback, and exit with code 2."""
+def refuse_config(error: ConfigError, text: str = "") -> NoReturn:
+    """refuse(), below the application's own traceback if it has one."""
     if isinstance(error, ApplicationNotLoaded):
         lines = error.detail.splitlines()
         if len(lines) > DETAIL_LINES:
             lines = [f"... {len(lines) - DETAIL_LINES} lines above ...", *lines[-DETAIL_LINES:]]
         tell("\n".join(lines))
-    tell(f"dualwsgi: {text or error}")
-    raise SystemExit(EXIT_USAGE)
+    refuse(text or str(error))
 
 
 def start_line(target: str, config: Config, addresses: Sequence[str]) -> str:

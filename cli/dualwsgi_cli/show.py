@@ -15,7 +15,7 @@ from dualwsgi.config import ENV_PREFIX, Config, knobs, read_environ
 from dualwsgi.errors import ConfigError
 from dualwsgi.serve.configfile import find_file, open_file
 from dualwsgi_cli.flags import settings
-from dualwsgi_cli.launch import as_written, refuse
+from dualwsgi_cli.launch import as_written, refuse_config
 from dualwsgi_cli.options import with_options
 from dualwsgi_cli.written import toml_line
 
@@ -44,7 +44,7 @@ def show_config(
         spoken = settings(options)
         made = Config(**written | read_environ(os.environ) | spoken)
     except ConfigError as error:
-        refuse(error, as_written(error, options, path))
+        refuse_config(error, as_written(error, options, path))
     lines = [(toml_line(name, value), str(path)) for name, value in target.items()]
     for name, knob in knobs().items():
         origin = _origin(name, spoken, written, str(path))

@@ -13,7 +13,7 @@ has the name it has there.
 Nothing here knows a command line, opens a file or binds a socket.
 """
 
-from .address import BindAddress, parse_bind
+from .address import BindAddress, bracketed, parse_bind
 from .environ import ENV_PREFIX, available_cores, read_environ
 from .kinds import DAY, Count, Knob, LogTarget, Seconds, Several, Switch
 from .rooms.listening import BackendName
@@ -36,6 +36,7 @@ __all__ = [
     "Several",
     "Switch",
     "available_cores",
+    "bracketed",
     "headings",
     "knobs",
     "parse_bind",

@@ -8,7 +8,7 @@ from typing import Literal, NoReturn
 
 from ..errors import ConfigError
 
-__all__ = ["UNIX_PATH_MAX", "BindAddress", "is_number", "parse_bind"]
+__all__ = ["UNIX_PATH_MAX", "BindAddress", "bracketed", "is_number", "parse_bind"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,12 @@ class BindAddress:
                 return f"unix:@{self.path}"
             case "fd":
                 return f"fd://{self.fd}"
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return f"{bracketed(self.host)}:{self.port}"
+
+
+def bracketed(host: str) -> str:
+    """As a host stands before a port: an IPv6 address in brackets (RFC 3986 section 3.2.2)."""
+    return f"[{host}]" if ":" in host else host
 
 
 # struct sockaddr_un: 108 bytes on Linux, 104 on BSD and macOS, one of them the closing NUL.

@@ -76,14 +76,6 @@ def field_environ(base: Environ, lines: list[FieldLine]) -> Environ:
     return environ
 
 
-def server_name(address: str) -> str:
-    """SERVER_NAME of an address that was connected to (RFC 3875 section 4.1.14): IPv6 in brackets.
-
-    So that it makes a host with SERVER_PORT, for a request without Host (PEP 3333).
-    """
-    return f"[{address}]" if ":" in address else address
-
-
 _KEYS_KEPT: Final = 4096
 _keys: dict[str, str] = {}
 

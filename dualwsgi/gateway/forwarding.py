@@ -14,12 +14,12 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from ..config import Config
+from ..config import Config, bracketed
 from ..http11 import proxy
 from ..http11.forwarded import Trust, client_node, parse_forwarded, parse_list
 from ..http11.head import Limits
 from ..http11.proxy import ProxyHeader
-from .environ import Environ, percent_decode, server_name
+from .environ import Environ, percent_decode
 from .heads import Heads, Request
 from .memory import Memory
 
@@ -227,7 +227,7 @@ def header_environ(header: ProxyHeader) -> Environ:
         environ |= {
             "REMOTE_ADDR": header.source[0],
             "REMOTE_PORT": str(header.source[1]),
-            "SERVER_NAME": server_name(header.destination[0]),
+            "SERVER_NAME": bracketed(header.destination[0]),
             "SERVER_PORT": str(header.destination[1]),
         }
     for name, kind in (("authority", proxy.AUTHORITY), ("alpn", proxy.ALPN), ("netns", proxy.NETNS)):

@@ -7,22 +7,14 @@ step of what that returned, and for nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Final
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from ..seam import Guard
 from .deadline import Deadline
-from .input import FileWrapper
+from .steps import Steps, goes_on
 
-__all__ = ["Interruptible", "goes_on"]
-
-_WHOLE: Final = frozenset({list, tuple, FileWrapper})
-"""What is sent by shorter ways, and does no work while it is."""
-
-
-def goes_on(result: Iterable[bytes]) -> bool:
-    """Whether an application that has returned this works on while it is sent."""
-    return type(result) not in _WHOLE and (isinstance(result, Iterator) or not hasattr(result, "__len__"))
+__all__ = ["Interruptible"]
 
 
 class Interruptible:
@@ -46,30 +38,19 @@ class Interruptible:
         return _Steps(result, guard, deadline) if goes_on(result) else result
 
 
-class _Steps:
+class _Steps(Steps):
     """What an application returned to be iterated over."""
 
-    __slots__ = ("_deadline", "_guard", "_next", "_result")
+    __slots__ = ("_deadline", "_guard")
 
     def __init__(self, result: Iterable[bytes], guard: Guard, deadline: Deadline) -> None:
-        self._result = result
+        super().__init__(result)
         self._guard = guard
         self._deadline = deadline
 
-    def __iter__(self) -> _Steps:
-        self._next = self._step(self._result.__iter__).__next__
-        return self
-
     def __next__(self) -> bytes:
         self._deadline.check_ended()  # who has ended it between two steps has interrupted nobody
-        piece: bytes = self._step(self._next)
-        return piece
-
-    def close(self) -> None:
-        # Not to be interrupted: it is how the application lets go of what it holds.
-        close = getattr(self._result, "close", None)
-        if close is not None:
-            close()
+        return super().__next__()
 
     def _step(self, act: Callable[[], Any]) -> Any:
         guard = self._guard
@@ -78,3 +59,6 @@ class _Steps:
             return act()
         finally:
             guard.leave()
+
+    def _close(self, act: Callable[[], Any]) -> Any:
+        return act()  # not to be interrupted

@@ -14,9 +14,8 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from ..backends.stream import Borrowed
-from ..config import BindAddress, Config
+from ..config import BindAddress, Config, bracketed
 from ..errors import ConfigError
-from ..gateway.environ import server_name
 from .bind_error import explain_bind
 from .systemd import find_passed
 
@@ -46,7 +45,7 @@ class Listener:
             host, port = sock.getsockname()[:2]
             self._host, self._port = host, str(port)
             self._any = host in ("0.0.0.0", "::")
-            self._place = f"{server_name(host)}:{port}"
+            self._place = f"{bracketed(host)}:{port}"
 
     @property
     def url(self) -> str:
@@ -75,7 +74,7 @@ class Listener:
         return {
             "REMOTE_ADDR": address[0].removeprefix(_MAPPED),
             "REMOTE_PORT": str(address[1]),
-            "SERVER_NAME": server_name(host),
+            "SERVER_NAME": bracketed(host),  # so that it makes a host with the port (RFC 3875 section 4.1.14)
             "SERVER_PORT": self._port,
             "wsgi.url_scheme": self._scheme,
         }

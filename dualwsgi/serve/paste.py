@@ -14,7 +14,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..config import Config, knobs, read_environ
+from ..config import Config, bracketed, knobs, read_environ
 from ..errors import ConfigError
 
 __all__ = ["server_factory"]
@@ -46,7 +46,7 @@ def _read(settings: Mapping[str, str]) -> Config:
         if "bind" in given:
             raise ConfigError("bind: it is given beside host and port; give one of both")
         host, port = given.pop("host", "127.0.0.1"), given.pop("port", "8000")
-        given["bind"] = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        given["bind"] = f"{bracketed(host)}:{port}"
     for name, text in given.items():
         knob = knobs().get(name)
         if knob is None:

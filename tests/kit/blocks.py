@@ -110,9 +110,8 @@ class Session:
         if _SET_UP.match(command):
             return
         command, expected = self.localized(command), self.localized(expected)
-        if _SERVES.match(command) and not expected.startswith(
-            "dualwsgi: "
-        ):  # which is what a mistake is told by
+        is_refused = expected.startswith("dualwsgi: ")
+        if _SERVES.match(command) and not is_refused:
             found = self._serve(command.removesuffix("&"))
         else:
             done = subprocess.run(

@@ -7,8 +7,7 @@ gunicorn does it.
 from __future__ import annotations
 
 import re
-import sys
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 
@@ -16,11 +15,10 @@ from dualwsgi.config import Config
 from dualwsgi.errors import ConfigError
 from dualwsgi_cli.migration import gunicorn, uwsgi
 from dualwsgi_cli.migration.rules import Outcome, translate
+from dualwsgi_cli.refusal import refuse
 from dualwsgi_cli.written import toml_line
 
 __all__ = ["migrate"]
-
-EXIT_USAGE = 2
 
 FORMS_OF_UWSGI = (".xml", ".yaml", ".yml", ".json")
 
@@ -37,13 +35,13 @@ def migrate(
     """
     server: Any
     if file.endswith(FORMS_OF_UWSGI):
-        _refuse(f"{file}: of uWSGI's forms only ini is read; write it as one, below a line [uwsgi]")
+        refuse(f"{file}: of uWSGI's forms only ini is read; write it as one, below a line [uwsgi]")
     try:
         with open(file, "rb") as opened:
             begun = opened.read()
         server = uwsgi if file.endswith(".ini") or re.search(rb"^\s*\[uwsgi\]", begun, re.M) else gunicorn
     except OSError as error:
-        _refuse(f"{file}: {error.strerror}; give a gunicorn.conf.py, or an ini file of uWSGI")
+        refuse(f"{file}: {error.strerror}; give a gunicorn.conf.py, or an ini file of uWSGI")
     try:
         given = server.read(file)
     except Exception as error:  # the file is a program, and may fail in any way
@@ -52,19 +50,14 @@ def migrate(
             place = place.tb_next
         ran = place is not None and place.tb_frame.f_code.co_filename == file
         where = f", line {place.tb_lineno}" if ran and place is not None else ""
-        _refuse(f"{file}{where}: {type(error).__name__}: {error}")
+        refuse(f"{file}{where}: {type(error).__name__}: {error}")
     if not given:
         known = "uWSGI" if server is uwsgi else "gunicorn"
-        _refuse(
+        refuse(
             f"{file}: it sets nothing that {known} knows; give a gunicorn.conf.py, or an ini file of uWSGI"
         )
     outcome = translate(given, server.RULES)
     typer.echo("\n".join(_lines(file, outcome)))
-
-
-def _refuse(line: str) -> NoReturn:
-    print(f"dualwsgi: {line}", file=sys.stderr)
-    raise typer.Exit(EXIT_USAGE) from None
 
 
 def _lines(file: str, outcome: Outcome) -> list[str]:

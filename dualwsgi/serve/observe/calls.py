@@ -10,7 +10,7 @@ from time import monotonic
 from typing import Any
 
 from ...gateway.connection import Connection
-from ...gateway.interruptible import goes_on
+from ...gateway.steps import Steps, goes_on
 
 __all__ = ["Call", "connection_of", "watch_result"]
 
@@ -69,32 +69,23 @@ def watch_result(result: Iterable[bytes], call: Call, ended: float) -> Iterable[
     return result
 
 
-class _Watched:
+class _Watched(Steps):
     """What an application returned to be iterated over: its code runs there, too, as part of the call."""
 
-    __slots__ = ("_call", "_next", "_result")
+    __slots__ = ("_call",)
 
     def __init__(self, result: Iterable[bytes], call: Call) -> None:
-        self._result = result
+        super().__init__(result)
         self._call = call
 
-    def __iter__(self) -> _Watched:
-        self._next = self._within(self._result.__iter__).__next__
-        return self
-
     def __next__(self) -> bytes:
-        piece: bytes = self._within(self._next)
+        piece = super().__next__()
         call = self._call
         if piece and call.first < 0:
             call.first = monotonic() - call.came
         return piece
 
-    def close(self) -> None:
-        close = getattr(self._result, "close", None)
-        if close is not None:
-            self._within(close)
-
-    def _within(self, act: Callable[[], Any]) -> Any:
+    def _step(self, act: Callable[[], Any]) -> Any:
         call, clock = self._call, self._call.clock
         began, waited = monotonic(), call.waited()
         cpu = clock() if clock is not None else 0.0
@@ -106,3 +97,5 @@ class _Watched:
             if clock is not None:
                 call.cpu += clock() - cpu
             call.application += monotonic() - began - (call.waited() - waited)
+
+    _close = _step

@@ -112,9 +112,8 @@ class MetricsServer:
             head = b""
             due = monotonic() + PATIENCE
             while b"\r\n\r\n" not in head and len(head) < HEAD_MAX:
-                client.settimeout(
-                    max(0.001, due - monotonic())
-                )  # in all, or eight could keep it for themselves
+                # In all, or eight could keep it for themselves.
+                client.settimeout(max(0.001, due - monotonic()))
                 data = client.recv(4096)
                 if not data:
                     return

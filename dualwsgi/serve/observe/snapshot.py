@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from time import monotonic, process_time, time
 from typing import TYPE_CHECKING, Any, Final
 
@@ -97,7 +98,7 @@ def take(server: Subject) -> Snapshot:
     view = server.look()
     worker: Snapshot = {
         "pid": pid,
-        "identity": identity_of(pid),
+        "identity": _own_identity(pid),
         "supervisor": server.supervisor,
         "lineage": server.lineage,
         "backend": server.config.backend,
@@ -147,6 +148,10 @@ def identity_of(pid: int) -> str:
     except (OSError, IndexError):
         pass
     return f"{pid}-{began}"
+
+
+_own_identity: Final = cache(identity_of)
+"""Of the process itself, which it never loses."""
 
 
 def _phase_name(conn: Parked) -> str:
