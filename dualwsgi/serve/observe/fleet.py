@@ -37,9 +37,11 @@ def take_fleet(server: Subject) -> Snapshot:
         counting, past, died = Ledger(own.parent, server.lineage).settle(found)
     except OSError:
         return merge(found)
-    if not counting:  # it is this one that leaves, and there is no other
-        return mine | past[0] | {"died": died}
-    merged = merge(counting) | {"died": died}
+    if counting:
+        merged = merge(counting)
+    else:  # it is this one that leaves, and what it has counted is in there; others may not answer just now
+        merged, past = mine | past[0], past[1:]
+    merged |= {"died": died}
     for counts in past:
         merged = add_past(merged, counts)
     return merged

@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from serving import Served, answering
 
+from dualwsgi.serve.observe.fleet import leave_behind, take_fleet
 from dualwsgi.serve.observe.ledger import LEFT_KEPT, Ledger, sweep
-from dualwsgi.serve.observe.snapshot import add_past, identity_of
+from dualwsgi.serve.observe.snapshot import add_past, identity_of, take
 
 ME = identity_of(os.getpid())
 DEAD = f"{os.getpid()}-1"
@@ -85,6 +87,18 @@ def test_who_ends_without_a_word_has_died_though_nobody_had_looked(ledger: Ledge
 def test_a_reader_that_was_overtaken_takes_nothing_back(ledger: Ledger) -> None:
     assert told(ledger, said(ME, 6)) == 6
     assert told(ledger, said(ME, 5)) == 6
+
+
+def test_of_one_who_leaves_nobody_hears_less_because_another_does_not_answer_just_now(
+    serve: Callable[..., Served], tmp_path: Path
+) -> None:
+    server = serve(answering(), control_socket=str(tmp_path / "control.sock")).server
+    server.supervisor, server.lineage = os.getppid(), "1-1"
+    ledger = Ledger(tmp_path, "1-1")
+    silent = take(server) | said(identity_of(os.getppid()), 5)
+    assert told(ledger, silent) == 5
+    leave_behind(server, tmp_path)
+    assert take_fleet(server)["totals"]["requests"] == 5
 
 
 @pytest.mark.parametrize(("octets", "kept"), [(b"}]", True), (b"", False), (b"nonsense", False)])
