@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 
-from ports import free_port
+from ports import free_port, locust_ports
 
 PATIENCE = 60.0
 """Seconds that a command may take, or a server until it says where it is."""
@@ -90,7 +90,8 @@ class Session:
         self._said: list[str] = []
         self._spoke = threading.Condition()
         own = {name: value for name, value in os.environ.items() if not name.startswith("DUALWSGI_")}
-        self._environ = own | {
+        self._environ = own | locust_ports()
+        self._environ |= {
             "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}",
             "PYTHONUNBUFFERED": "1",
             "PYTHONDONTWRITEBYTECODE": "1",

@@ -25,3 +25,9 @@ def free_port() -> int:
             except OSError:
                 continue
         return port
+
+
+def locust_ports() -> dict[str, str]:
+    """Variables for locust, whose `--processes` would meet on the same port as another one's beside it."""
+    port = str(free_port())
+    return {"LOCUST_MASTER_BIND_PORT": port, "LOCUST_MASTER_NODE_PORT": port}

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ports import locust_ports
 from wire import request
 
 from dualwsgi.compare.locust import locust_is_here
@@ -83,10 +84,10 @@ def test_locust_loads_a_server_without_a_failure(serve: Any, extra: list[str], t
     done = subprocess.run(
         [
             *(sys.executable, "-m", "locust", "-f", str(ROOT / "loadtests" / "locustfile.py"), "--headless"),
-            *("-H", server.address, "-u", "9", "-r", "100", "-t", "2", "--json", "--loglevel", "ERROR"),
+            *("-H", server.address, "-u", "9", "-r", "100", "-t", "5", "--json", "--loglevel", "ERROR"),
             *extra,
         ],
-        env={**os.environ, "MIX": "Json,Browse,Churn,SlowSender,SlowReader,Upload,Stream"},
+        env={**os.environ, **locust_ports(), "MIX": "Json,Browse,Churn,SlowSender,SlowReader,Upload,Stream"},
         capture_output=True,
         text=True,
         timeout=50,
