@@ -4,10 +4,16 @@
     python -m loadtests.cost log viewer --rounds 15      two of them
     python -m loadtests.cost dashboard --seconds 4       with `dualwsgi top` attached, four frames a second
     python -m loadtests.cost stalled dying               with four viewers that stall; that are killed
+    python -m loadtests.cost --at-once --baseline ../x   a change that costs little
     python -m loadtests.cost --baseline ../before        the plain server against that of another checkout
 
 Linux and wrk, as in loadtests.peers, whose harness it stands on: servers on CPU 0, clients on CPU 1,
 all servers up, each round measures them in turn, and the median of the ratios within rounds counts.
+
+With --at-once each round measures them at the same time, on the same two CPUs: whatever else disturbs these
+disturbs all of them alike, so that a difference of a hundredth shows where others share the machine.  The
+figures are those of servers that take the caches from each other.  The rate then tells what the server pays,
+and not what a viewer takes from the client's CPU.
 """
 
 from __future__ import annotations
@@ -17,8 +23,10 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from statistics import median
 from time import monotonic, sleep
@@ -101,12 +109,20 @@ def _measure(backend: str, options: argparse.Namespace) -> None:
             drive.measure(running, How(1, options.server_cpu, options.client_cpu))
         for number in range(options.rounds):
             # To and fro, so that no variant always follows the same one.
-            for name in list(variants)[:: 1 if number % 2 else -1]:
-                with _watched(name, variants[name], scratch, how):
-                    sample = drive.measure(servers[name], how)
-                cpu[name].append(sample.figures["cpu"])
-                rate[name].append(sample.figures["rate"])
-    print(f"\n{backend}: hello world, {options.rounds} rounds of {options.seconds} s, 64 connections")
+            names = list(variants)[:: 1 if number % 2 else -1]
+            groups = [names] if options.at_once else [[name] for name in names]
+            for group in groups:
+                with ExitStack() as watching, ThreadPoolExecutor(len(group)) as pool:
+                    for name in group:
+                        watching.enter_context(_watched(name, variants[name], scratch, how))
+                    samples = pool.map(partial(drive.measure, how=how), [servers[name] for name in group])
+                    for name, sample in zip(group, samples, strict=True):
+                        cpu[name].append(sample.figures["cpu"])
+                        rate[name].append(sample.figures["rate"])
+    together = " at once" if options.at_once else ""
+    print(
+        f"\n{backend}: hello world, {options.rounds} rounds of {options.seconds} s{together}, 64 connections"
+    )
     for name in variants:
         of_cpu, of_rate = paired_ratios(cpu[name], cpu["plain"]), paired_ratios(rate[name], rate["plain"])
         if name == "baseline":  # what changed since, rather than what there was before
@@ -150,17 +166,18 @@ def _watched(name: str, variant: Variant, scratch: Path, how: How) -> Iterator[N
         yield
         return
     command = f"{sys.executable} {variant.viewer.format(scratch=scratch, name=name)}"
+    said = scratch / f"{name}.viewer.out"
     viewer = Process(
         "viewer",
         command.split(),
         env=dict(os.environ),
         cwd=REPOSITORY,
-        output=scratch / "viewer.out",
+        output=said,
         cpu=how.client_cpu,
     )
     try:
         deadline = monotonic() + PATIENCE
-        while WATCHING not in (scratch / "viewer.out").read_text():
+        while WATCHING not in said.read_text():
             viewer.check()
             if monotonic() > deadline:
                 raise TimeoutError(f"the viewer does not watch after {PATIENCE:g} s")
@@ -185,6 +202,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     add("--backend", action="append", choices=["threads", "green"], help="only this one (default: both)")
     add("--rounds", type=int, default=9)
     add("--seconds", type=int, default=2, help="whole seconds a round")
+    add("--at-once", action="store_true", help="measure all of a round at the same time")
     add("--server-cpu", type=int, default=0)
     add("--client-cpu", type=int, default=1)
     options = parser.parse_args(arguments)
