@@ -19,7 +19,7 @@ from operator import sub
 from time import monotonic, sleep
 from typing import Any, Final, NamedTuple, Protocol
 
-FOLD_EVERY: Final = 0.05
+FOLD_EVERY: Final = 0.005
 """Seconds between two looks of an owner at what it has noted."""
 
 FOLD_AT: Final = 256
@@ -59,11 +59,15 @@ class Line(Protocol):
     def route_name(self) -> str: ...
 
 
-FACTS: Final = 7
+Answer = tuple[int, int, int]
+"""What was answered: the status, octets of content, and octets that went out for it and are not in
+`bytes_sent` yet.  Of responses that are alike it is one object, which is quickly found to be the same."""
+
+FACTS: Final = 5
 """Of a request that has ended, in this order: its line (None if it was no request), what its connection
-says to environ, its status, octets of content, when it began and when it ended (monotonic seconds), and
-octets that went out for it and are not in `bytes_sent` yet.  They stand in one flat list: a tuple of each
-would be one more thing for the garbage collector to watch.  Nothing is computed of them before the fold."""
+says to environ, its Answer, and when it began and when it ended (monotonic seconds).  They stand in one
+flat list: a tuple of each would be one more thing for the garbage collector to watch.  Nothing is computed
+of them before the fold."""
 
 
 PHASES: Final = ("head", "body", "queued", "application", "sending")
@@ -235,9 +239,8 @@ class Counters:
         "errors",
         "expired",
         "gone",
-        "head_hits",
+        "heads_read",
         "hub_held",
-        "inline",
         "lost",
         "refused",
         "timeouts",
@@ -264,9 +267,8 @@ class Counters:
     def __init__(self) -> None:
         self.connections = 0  # accepted
         self.bytes_sent = 0  # octets of responses, heads and framing included
-        self.head_hits = 0  # request heads that were known octet for octet
+        self.heads_read = 0  # request heads that were not known octet for octet, or but for some values
         self.hub_held = 0  # times that a call has kept the hub for max_blocking_time, on green
-        self.inline = 0  # application calls made by a leader
         self.errors = 0  # requests that the parser refused
         self.refused = 0  # requests answered 503 without a call
         self.expired = 0  # waits on clients that ran out
@@ -345,24 +347,27 @@ class Counters:
     def _fold(self, done: list[Any]) -> None:
         if not done:
             return
-        lines, statuses = done[0::FACTS], done[2::FACTS]
-        lengths = list(map(sub, done[5::FACTS], done[4::FACTS]))
-        self._bytes_folded += sum(done[6::FACTS])
-        line, status, count = lines[0], statuses[0], len(lines)
-        if lines.count(line) == count and statuses.count(status) == count:
+        lines, answers = done[0::FACTS], done[2::FACTS]
+        lengths = list(map(sub, done[4::FACTS], done[3::FACTS]))
+        line, answer, count = lines[0], answers[0], len(lines)
+        if lines.count(line) == count and answers.count(answer) == count:
+            status, _, sent = answer
+            self._bytes_folded += sent * count
             self.classes[status // 100] += count
             route = self._route(NO_REQUEST if line is None else line.route_name())
             buckets: Iterable[int] = route.times.note_all(lengths)
             if status >= 500:
                 route.errors += count
         else:
+            statuses, _, sents = zip(*answers, strict=True)
+            self._bytes_folded += sum(sents)
             buckets = _buckets(lengths)
             self._add_groups(Counter(zip(lines, statuses, buckets, strict=True)))
         self._last = (done if count >= RECENT else self._last + done)[-RECENT * FACTS :]
         if count <= RECENT:
             for at in range(count):
                 self._weigh(_past(done, at))
-        elif len(self.slowest) < SLOWEST or self._may_be_slow(max(buckets), done[-2]):
+        elif len(self.slowest) < SLOWEST or self._may_be_slow(max(buckets), done[-1]):
             self._weigh(_past(done, lengths.index(max(lengths))))
 
     def _add_groups(self, groups: Mapping[tuple[Any, int, int], int]) -> None:
@@ -482,7 +487,7 @@ def _seconds(past: Past) -> float:
 
 
 def _past(facts: list[Any], number: int) -> Past:
-    line, connection, status, size, began, ended, _ = facts[number * FACTS : (number + 1) * FACTS]
+    line, connection, (status, size, _), began, ended = facts[number * FACTS : (number + 1) * FACTS]
     return Past(ended, ended - began, line, connection.get("REMOTE_ADDR") or "", status, size)
 
 

@@ -27,6 +27,7 @@ class Verdict(enum.Enum):
     WANT_WRITE = enum.auto()  # park it until it is writable
     AGAIN = enum.auto()  # its turn is over but it can go on at once: do not wait for an event
     RUN = enum.auto()  # call run(): the whole request is here
+    SEND = enum.auto()  # call send(), soon: the whole response is here, and may go out together with others
     STREAM = enum.auto()  # call run() where it may wait: it will read or write what the client paces
     CLOSE = enum.auto()  # call close()
 
@@ -179,7 +180,9 @@ class Parked(Protocol):
 
     fd: int
     stream: Any  # the backend's own Stream, unless its `lookahead` says that another is laid over it
-    since: float  # when it began to wait for what it waits for; whoever parks it after run() sets it
+    since: float
+    """When it began to wait for what it waits for.  Whoever parks it after run() sets it, but not after SEND:
+    then it is still when the request came, and send() sets it."""
 
     @property
     def has_begun(self) -> bool:
@@ -196,6 +199,10 @@ class Parked(Protocol):
 
     def advance(self, turn: Turn) -> Verdict: ...
     def run(self, turn: Turn) -> Verdict: ...
+
+    def send(self, turn: Turn) -> Verdict:
+        """After SEND: the response counts as ended at `turn.now`.  May wait for nothing but a disk."""
+        ...
 
     def refuse(self, turn: Turn, reason: str) -> Verdict:
         """Instead of run(): the server is overloaded."""

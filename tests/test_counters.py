@@ -38,7 +38,7 @@ def note(
     counters: Counters, which: RequestLine | None, status: int, seconds: float, ended: float = 0.0
 ) -> None:
     ended = ended or monotonic()
-    counters.done += (which, PEER, status, 5, ended - seconds, ended, 100)
+    counters.done += (which, PEER, (status, 5, 100), ended - seconds, ended)
     if ended >= counters.due:
         counters.look(ended)
 

@@ -244,7 +244,7 @@ def transcript(backend: str, place: Path) -> dict[str, Any]:
     ]
     said["log"] = [masked(line) for line in (place / "access").read_text().splitlines()]
     counters = served.server.counters
-    said["counters"] = {name: getattr(counters, name) for name in Counters.OWN if name != "inline"}
+    said["counters"] = {name: getattr(counters, name) for name in Counters.OWN}
     said["classes"] = counters.classes
     said["routes"] = {name: (route.times.count, route.errors) for name, route in counters.routes.items()}
     kit.log.take()

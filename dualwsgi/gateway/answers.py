@@ -95,11 +95,10 @@ def octets_of(
 ) -> tuple[bytes, int]:
     """A response of the server's own, and how many octets of it are content."""
     site = conn.site
-    site.date.refresh(now)
     octets = server_answer(
         code,
         text,
-        site.date.line,
+        site.date_line(now),
         server_field=site.server_field,
         fields=fields,
         content=content and not (logged and conn.request.line.method == "HEAD"),
@@ -112,9 +111,8 @@ def tell_health(conn: Connection, turn: Turn, health: HealthLane, check: Check) 
     outlet, site = conn.outlet, conn.site
     conn.turn = turn
     conn.since = turn.now
-    site.date.refresh(turn.now)
     keep_alive = conn.may_keep_alive()
-    octets = health.answer(check, conn.request, keep_alive, site.date.line)
+    octets = health.answer(check, conn.request, keep_alive, site.date_line(turn.now))
     try:
         outlet.send_last(octets, b"")
     except ClientGone:

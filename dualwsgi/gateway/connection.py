@@ -31,7 +31,7 @@ from ..http11.head import (
     find_head_end,
     skip_empty_lines,
 )
-from ..http11.response import Framing, ResponsePlan, encode_interim
+from ..http11.response import Framing, ResponsePlan, Stamp, encode_interim
 from ..seam import Stream, Turn, Verdict
 from . import answers, overtime
 from .answers import CLIENT_CLOSED
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from .forwarding import Edge, Forwarding
 
 WANT_READ, WANT_WRITE, AGAIN = Verdict.WANT_READ, Verdict.WANT_WRITE, Verdict.AGAIN
-RUN, STREAM, CLOSE = Verdict.RUN, Verdict.STREAM, Verdict.CLOSE
+RUN, SEND, STREAM, CLOSE = Verdict.RUN, Verdict.SEND, Verdict.STREAM, Verdict.CLOSE
 
 HEAD_READ: Final = HEAD_SIZE
 SIP: Final = 479
@@ -193,16 +193,17 @@ class Connection:
         # or with its body.  A look-up in the memory and nine keys laid over a copy are a tenth of all that
         # a small request costs here.
         usual = self._usual
-        if len(data) == usual.whole and (data == usual.head or data.startswith(usual.head)):
-            turn.counters.head_hits += 1
+        if data == usual.alone:
             environ = (self._prepared or self._prepare(usual, len(data))).copy()
-            if usual.has_body:
-                self._input = environ["wsgi.input"] = Input(bytes, data[len(usual.head) :])
-            self.request = usual
-            self.since = turn.now
-            self._environ = environ
-            return RUN
-        return self._recognize(data, turn)
+        elif len(data) == usual.whole and data.startswith(usual.head):
+            environ = (self._prepared or self._prepare(usual, len(data))).copy()
+            self._input = environ["wsgi.input"] = Input(bytes, data[len(usual.head) :])
+        else:
+            return self._recognize(data, turn)
+        self.request = usual
+        self.since = turn.now
+        self._environ = environ
+        return RUN
 
     def _recognize(self, data: bytes, turn: Turn) -> Verdict:
         """The second shortest way: it is another head that is known, or like one but for some values."""
@@ -212,7 +213,6 @@ class Connection:
             return self._take(data, turn)
         request = self._heads.known.get(data)
         if request is not None:
-            turn.counters.head_hits += 1
             self._environ = request.environ | self._peer
             self._get_used_to(request)
         else:
@@ -370,11 +370,15 @@ class Connection:
         except BadRequest as error:
             turn.counters.errors += 1
             return answers.reject(self, turn, error, self.buffer)
-        self.arrival = (turn.now - self.since, 0.0)
+        self.arrival = (
+            max(0.0, turn.now - self.since),
+            0.0,
+        )  # its batch may be older than the response before it
         return self._begin_request(head, turn)
 
     def _begin_request(self, head: bytes, turn: Turn) -> Verdict:
         """A whole head is here, and what came after it is in the buffer."""
+        turn.counters.heads_read += 1
         try:
             request, environ, kept = self.site.heads.request(head, self._kept < HEADS_KEPT)
         except BadRequest as error:
@@ -471,7 +475,10 @@ class Connection:
     # Calling the application
 
     def run(self, turn: Turn) -> Verdict:
-        """Calls the application and sends its response; may wait for the client."""
+        """Calls the application and sends its response; may wait for the client.
+
+        SEND: the whole response is made, and waits for send().
+        """
         self.turn = turn
         environ = self._environ
         if environ is None:
@@ -490,44 +497,58 @@ class Connection:
                 or type(content := result[0]) is not bytes
                 or (plan := exchange.plan) is None
                 or exchange.head_sent
-                or not site.quick_answers
-                or not request.is_plain
                 or self.body is not None
             ):
                 return self._respond(exchange, result)
             size = len(content)
-            is_last = request.is_last
-            date, made_for, head = plan.stamped_last if is_last else plan.stamped
-            if date is site.date.line and made_for == size:
-                octets = head + content
-            else:
-                octets = self._stamp(plan, content, is_last)
-                if not octets:
+            date, made_for, head, answer = plan.stamped_last if request.is_last else plan.stamped
+            if date is not site.stamp or made_for != size or not request.is_plain:
+                stamp = self._stamp(plan, size)
+                if stamp is None:
                     return self._respond(exchange, result)
+                _, _, head, answer = stamp
+            exchange.octets, exchange.answer = head + content, answer
         except BaseException as error:
             return self._fail(exchange, error)
-        write = self._write
+        self._exchange = exchange
+        if size <= site.held_up_to:
+            return SEND
+        began, turn.now = turn.now, monotonic()
+        verdict = self.send(turn)
+        turn.now = began  # the others of the batch have waited since then
+        return verdict
+
+    def send(self, turn: Turn) -> Verdict:
+        """After SEND: puts the response on the wire.  It counts as ended at `turn.now`."""
+        self.turn = turn
+        exchange: Exchange = self._exchange  # type: ignore[assignment]  # SEND says that it is there
+        self._exchange = None
+        octets, write = exchange.octets, self._write
         try:
             sent = write(octets)
         except BlockingIOError:
             sent = 0
         except OSError:
             return self._lost(exchange)
+        site, request, answer = self.site, self.request, exchange.answer
         if sent != len(octets):
-            exchange.keep_alive = not is_last
-            exchange.content_sent = size
+            exchange.keep_alive = not request.is_last
+            exchange.content_sent = answer[1]
             self.outlet.rest = memoryview(octets)[sent:]
             turn.counters.bytes_sent += sent
-            return self._settle(exchange)
-        counters = turn.counters
-        now = monotonic()
+            verdict = self._settle(exchange)
+            self.since = turn.now
+            return verdict
+        counters, now = turn.counters, turn.now
         done = counters.done
-        done += (request.line, self._peer, plan.code, size, self.since, now, sent)
+        done += (request.line, self._peer, answer, self.since, now)
         if now >= counters.due:
             counters.look(now)
         if site.log is not None:
-            site.log(request, self._peer, plan.status, size, now - self.since)
-        if is_last:
+            plan: ResponsePlan = exchange.plan  # type: ignore[assignment]  # of it the octets are made
+            site.log(request, self._peer, plan.status, answer[1], now - self.since)
+        self.since = now
+        if request.is_last:
             return self._close_gently()
         if self.phase is not _IDLE:
             return self._next_request()
@@ -536,19 +557,21 @@ class Connection:
             self._input = None
         return self._resting or self.stream.rest
 
-    def _stamp(self, plan: ResponsePlan, content: bytes, is_last: bool) -> bytes:
-        """The octets of a plain response with this content, or b"" if that takes more thought."""
-        size = len(content)
+    def _stamp(self, plan: ResponsePlan, size: int) -> Stamp | None:
+        """What makes a plain response with so much content of this plan; None if that takes more thought."""
+        date, request = self.site.stamp, self.request
         if plan.never_has_content or plan.has_date or size > JOINED_UP_TO or plan.length not in (None, size):
-            return b""
-        date = self.site.date.line
-        close = b"Connection: close\r\n" if is_last else b""
+            return None
+        if date is None or not request.is_plain:
+            return None
+        close = b"Connection: close\r\n" if request.is_last else b""
         head = b"%bContent-Length: %d\r\n%b%b\r\n" % (plan.head, size, close, date)
-        if is_last:
-            plan.stamped_last = (date, size, head)
+        stamp = date, size, head, (plan.code, size, len(head) + size)
+        if request.is_last:
+            plan.stamped_last = stamp
         else:
-            plan.stamped = (date, size, head)
-        return head + content
+            plan.stamped = stamp
+        return stamp
 
     def _respond(self, exchange: Exchange, result: Any) -> Verdict:
         """The long way: whatever PEP 3333 allows an application to return."""
@@ -703,7 +726,7 @@ class Connection:
         now, came = monotonic(), self.came
         counters = self.turn.counters
         line = request.line if request is not None else None
-        counters.done += (line, self._peer, int(status[:3]), size, came, now, 0)
+        counters.done += (line, self._peer, (int(status[:3]), size, 0), came, now)
         if now >= counters.due:
             counters.look(now)
         log = self.site.log

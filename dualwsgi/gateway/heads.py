@@ -20,6 +20,7 @@ from typing import Final
 
 from ..http11 import head as http
 from ..http11.head import HTTP_10, HTTP_11, FieldLine, Fields, Limits, RequestLine
+from ..http11.response import ResponsePlan
 from .environ import Environ, environ_key, field_environ, line_environ
 from .memory import Memory
 from .requestbody import BODY_HELD
@@ -40,18 +41,28 @@ STEM_REST: Final = 1024
 """After so many tries without luck, so many heads are not tried."""
 
 
+UNREAD: Final = bytes(HEAD_SIZE + 1)
+"""Octets that no read brings, since none asks for so many."""
+
+Answer = tuple[str, list[tuple[str, str]], ResponsePlan]
+"""Status and header fields, as an application says them, and what they come to."""
+
+
 class Request:
     """A request head and what was made of it; kept with heads that come again, so never changed.
 
     `head` is its octets, `lines` its field lines.  In one that stands for all heads of a stem (see
     Heads.resembling) the values are empty in which these differ, and which nobody reads there.
 
-    Of one that is kept, `environ` is to be copied for each request, and `whole` is how many octets it
-    takes with its body, if these come in one read and nothing else has to be thought of; else -1.
+    Of one that is kept, `environ` is to be copied for each request.  If it comes in one read and nothing else
+    has to be thought of, `alone` is its head, if it has no body, and `whole` how many octets it has with its
+    body; else they are UNREAD and -1.
     """
 
     __slots__ = (
         "_lines",
+        "alone",
+        "answer",
         "environ",
         "fields",
         "has_body",
@@ -73,6 +84,7 @@ class Request:
         self.head = head
         self._lines = lines
         self.environ: Environ = _NOTHING
+        self.alone = UNREAD
         self.whole = -1
         self.has_body = fields.chunked or bool(fields.length)
         self.may_tunnel = fields.upgrade is not None or line.method == "CONNECT"
@@ -90,6 +102,7 @@ class Request:
             and not fields.expect_continue
             and not self.may_tunnel
         )
+        self.answer: Answer | None = None  # how the application has answered one like this before
         self.logged: tuple[str, str] | None = None  # the parts of its log line that the head decides
 
     @property
@@ -108,13 +121,14 @@ class Request:
         other.head = head
         other._lines = None
         other.environ = _NOTHING
+        other.alone = UNREAD
         other.whole = -1
         other.has_body = self.has_body
         other.may_tunnel = self.may_tunnel
         other.small_body = self.small_body
         other.is_last = self.is_last
         other.is_plain = self.is_plain
-        other.logged = None
+        other.answer = other.logged = None
         return other
 
 
@@ -302,6 +316,7 @@ class Heads:
         whole = len(head) + request.small_body
         if whole < HEAD_SIZE and bool(request.small_body) == request.has_body and not request.may_tunnel:
             request.whole = whole
+            request.alone = UNREAD if request.has_body else head
         memory.keep(head, request, 4 * len(head) + 2048)
         return True
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from email.utils import formatdate
 from math import inf
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ..config import Config
 from ..http11.head import Limits
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger("dualwsgi")
 
 Application = Callable[..., Any]
+
+LIGHT: Final = 16384
+"""Octets of content up to which a whole response may be held for a moment; a larger one goes out at once."""
 
 
 Told = Callable[[Request | None, dict[str, Any], str, int, float], None]
@@ -114,18 +117,30 @@ class Site:
             self.edge = Edge(config)
         self.on_tick: Callable[[float], object] | None = None  # of whoever watches this site
         self.draining = False
-        # Whether a plain request may get the response that was prepared for such requests.
-        self.quick_answers = config.keep_alive > 0 and config.max_keepalive_requests == 0
+        # The Date line of response heads that may be used again; None if none may.
+        quickly = config.keep_alive > 0 and config.max_keepalive_requests == 0
+        self.stamp = self.date.line if quickly else None
+        # Who hears of the end of each request hears of it before the next one begins on its thread.
+        self.held_up_to = LIGHT if config.request_ended is None else -1
 
     def tick(self, now: float) -> None:
         """To be called about once a second while there is work."""
-        self.date.refresh(now)
+        self.date_line(now)
         self.heads.age(now)
         self.plans.age(now)
         if self.on_tick is not None:
             self.on_tick(now)
 
+    def date_line(self, now: float) -> bytes:
+        """The Date field line for `now`, in monotonic seconds."""
+        self.date.refresh(now)
+        if self.stamp is not None:
+            self.stamp = self.date.line
+            if self.draining:  # since just now, by another thread
+                self.stamp = None
+        return self.date.line
+
     def drain(self) -> None:
         """From now on every response says Connection: close."""
         self.draining = True
-        self.quick_answers = False
+        self.stamp = None

@@ -33,15 +33,22 @@ REASONS: Final = {
 }
 
 
+Stamp = tuple[bytes, int, bytes, tuple[int, int, int]]
+"""A Date line, a length of content, the whole head that they make of a plan, and what is noted of a response
+with it: the status, and octets of content and in all.  One tuple, so that threads that share a plan see all
+of it or none."""
+
+UNSTAMPED: Final[Stamp] = (b"", -1, b"", (0, 0, 0))
+
+
 @dataclass(slots=True)
 class ResponsePlan:
     """A checked and encoded response head that only lacks its framing, Date and Connection.
 
     `head` is the status line and the application's field lines, each with its CR LF, and the
     server's own Server field where the application gave none.  `length` is the application's
-    Content-Length.  `stamped` is a place for whoever sends the plan often: a Date line, a length,
-    and the whole head that they make, `stamped_last` the same for the last response of a connection;
-    one tuple each, so that threads that share a plan see all or none.
+    Content-Length.  `stamped` is a place for whoever sends the plan often, `stamped_last` the same for
+    the last response of a connection.
     """
 
     status: str
@@ -50,8 +57,8 @@ class ResponsePlan:
     length: int | None
     has_date: bool
     upgrade: bool
-    stamped: tuple[bytes, int, bytes] = (b"", -1, b"")
-    stamped_last: tuple[bytes, int, bytes] = (b"", -1, b"")
+    stamped: Stamp = UNSTAMPED
+    stamped_last: Stamp = UNSTAMPED
 
     @property
     def never_has_content(self) -> bool:

@@ -36,8 +36,11 @@ class Gate:
         self._open = threading.Event()
         self._reached = threading.Event()
 
-    def wait(self) -> None:
+    def reach(self) -> None:
         self._reached.set()
+
+    def wait(self) -> None:
+        self.reach()
         assert self._open.wait(PATIENCE), "nobody opened the gate"
 
     def expect(self) -> None:
@@ -46,6 +49,10 @@ class Gate:
     @property
     def is_reached(self) -> bool:
         return self._reached.is_set()
+
+    @property
+    def is_open(self) -> bool:
+        return self._open.is_set()
 
     def open(self) -> None:
         self._open.set()
@@ -78,6 +85,7 @@ class Conn:
         self._number = -1
         self._used_by: str | None = None
         self._resting = Verdict.WANT_READ
+        self._is_made = False
 
     @contextmanager
     def _used(self, what: str) -> Iterator[None]:
@@ -86,6 +94,8 @@ class Conn:
             self.world.wrong.append(f"{what} while in {other}")
         if self.closed and what != "close":
             self.world.wrong.append(f"{what} after close")
+        if self._is_made and what not in ("send", "close"):
+            self.world.wrong.append(f"{what} before the response is sent")
         try:
             yield
         finally:
@@ -112,6 +122,7 @@ class Conn:
             self._command, self._number = verb, int(number)
             self.request = SimpleNamespace(line=Line(verb))
             self.since = turn.now
+            self.world.reading()
             self.world.count("asked", self._number)
             if verb == "leave":
                 return Verdict.CLOSE
@@ -126,11 +137,23 @@ class Conn:
                 verdict = self.world.acts.get(self._command, lambda: None)() or Verdict.WANT_READ
             finally:
                 self.world.leave()
+            if verdict is Verdict.WANT_READ and self._number % 3:
+                self._is_made = True
+                return Verdict.SEND
             return self._answer(verdict)
+
+    def send(self, turn: Turn) -> Verdict:
+        with self._used("send"):
+            if not self._is_made:
+                self.world.wrong.append("nothing is made that could be sent")
+            self._is_made = False
+            self.since = turn.now
+            return self._answer(Verdict.WANT_READ)
 
     def _answer(self, verdict: Verdict) -> Verdict:
         if verdict is Verdict.CLOSE:
             return verdict
+        self.world.sent.append(self._number)
         try:
             self.stream.write(b"%d\n" % self._number)
         except OSError:
@@ -180,6 +203,8 @@ class Conn:
                 self.world.wrong.append("closed twice")
             self.closed = True
             self.stream.close()
+            if self._command == "broken":
+                raise RuntimeError("a fault in close()")
 
 
 class Client:
@@ -228,6 +253,8 @@ class World:
         self.wrong: list[str] = []
         self.conns: list[Conn] = []
         self.clients: list[Client] = []
+        self.sent: list[int] = []
+        self.reading: Callable[[], object] = lambda: None  # what goes on while a command is read
         self.counts: dict[str, Counter[int]] = {name: Counter() for name in ("asked", "run", "refused")}
         self.now = self.most = 0  # calls at once
         self._lock = threading.Lock()

@@ -141,6 +141,11 @@ class Script:
         self.ended = True
 
 
+def run(conn: Connection, turn: Turn) -> Verdict:
+    verdict = conn.run(turn)
+    return conn.send(turn) if verdict is Verdict.SEND else verdict
+
+
 def converse(app: Listening, pieces: Iterable[bytes], config: Config = CONFIG) -> tuple[bytes, str]:
     """All that is sent, and the end."""
     stream, turn = Script(pieces), Turn(monotonic())
@@ -149,7 +154,7 @@ def converse(app: Listening, pieces: Iterable[bytes], config: Config = CONFIG) -
     while True:
         verdict = conn.advance(turn)
         while verdict is Verdict.RUN or verdict is Verdict.STREAM:
-            verdict = conn.run(turn)
+            verdict = run(conn, turn)
         if verdict is Verdict.CLOSE:
             break
         if verdict is Verdict.AGAIN:
@@ -239,12 +244,12 @@ def test_a_request_that_came_while_nobody_looked_is_served_and_not_expired(fresh
     if not fresh:
         stream.more()
         assert conn.advance(turn) is Verdict.RUN
-        assert conn.run(turn) is Verdict.WANT_READ
+        assert run(conn, turn) is Verdict.WANT_READ
     turn.now += 1e6
     assert conn.overdue(turn.now)
     stream.more()
     assert conn.expire(turn) is Verdict.RUN
-    assert conn.run(turn) is Verdict.WANT_READ
+    assert run(conn, turn) is Verdict.WANT_READ
     turn.now += 1e6
     assert conn.expire(turn) is Verdict.CLOSE
     assert turn.counters.expired == 1
@@ -257,7 +262,44 @@ def test_figures_that_are_not_folded_yet_keep_no_connection_that_is_closed() -> 
     conn = Connection(Site(Listening(), CONFIG), stream, turn)  # type: ignore[arg-type]  # see converse()
     stream.more()
     assert conn.advance(turn) is Verdict.RUN
-    assert conn.run(turn) is Verdict.WANT_READ
+    assert run(conn, turn) is Verdict.WANT_READ
     conn.close()
     (peer,) = turn.counters.done[1::FACTS]
     assert set(peer) == {"REMOTE_ADDR", "wsgi.url_scheme"}
+
+
+class Sticky(Script):
+    """A client that takes half of what it is sent, and then waits."""
+
+    def write(self, data: bytes | memoryview) -> int:
+        return super().write(data[: len(data) // 2])
+
+    def unsent(self) -> int:
+        return 0
+
+
+def test_a_client_that_reads_slowly_has_its_time_from_when_it_was_written_to() -> None:
+    """Not from when its request came: the call may have taken longer than that."""
+
+    def app(environ: Any, start_response: Any) -> list[bytes]:
+        start_response("200 OK", [])
+        return [b"whole"]
+
+    stream, turn = Sticky([b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"]), Turn(monotonic())
+    conn = Connection(Site(app, CONFIG), stream, turn)  # type: ignore[arg-type]  # see converse()
+    stream.more()
+    assert conn.advance(turn) is Verdict.RUN
+    assert conn.run(turn) is Verdict.SEND
+    turn.now += 1e6
+    assert conn.send(turn) is Verdict.WANT_WRITE
+    assert not conn.overdue(turn.now)
+    assert conn.overdue(turn.now + 1e6)
+    conn.close()
+
+
+def test_a_site_that_drains_stamps_nothing_whoever_comes_to_its_date_just_then() -> None:
+    site = Site(Listening(), CONFIG)
+    assert site.stamp
+    site.draining = True  # as drain() begins
+    site.tick(monotonic() + 2)
+    assert site.stamp is None

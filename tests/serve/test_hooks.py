@@ -43,6 +43,26 @@ def test_a_request_is_told_of_at_its_begin_and_after_its_end(serve: Serve, gate:
     assert 0 < seconds < 60
 
 
+def test_on_a_thread_one_quick_request_ends_before_the_next_begins(serve: Serve) -> None:
+    """So hooks may keep what they need between the two in the thread, as those of other servers do."""
+    told: list[tuple[int, str]] = []
+    served = serve(
+        answering(),
+        request_begun=lambda environ: told.append((threading.get_ident(), "begun")),
+        request_ended=lambda environ, status, seconds: told.append((threading.get_ident(), "ended")),
+    )
+    clients = [served.client() for _ in range(16)]
+    for _ in range(20):
+        for client in clients:
+            client.send(request())
+        for client in clients:
+            client.response()
+    eventually(lambda: len(told) == 2 * 16 * 20)
+    for thread in {thread for thread, _ in told}:
+        words = [word for at, word in told if at == thread]
+        assert words == ["begun", "ended"] * (len(words) // 2)
+
+
 def test_each_begin_has_one_end_and_what_never_came_to_a_call_has_neither(serve: Serve) -> None:
     begun: list[str] = []
     ended: list[str] = []

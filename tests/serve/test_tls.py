@@ -126,7 +126,7 @@ def test_what_a_session_says_is_not_said_of_another(serve: Serve) -> None:
         environ = json.loads(unknown.send(octets).response().body)
         assert "SSL_CLIENT_S_DN_CN" not in environ
         assert "SSL_TLS_SNI" not in environ
-    assert served.counter("head_hits") > 0
+    assert served.counter("heads_read") < served.counter("requests"), "none was known, so nothing was shown"
 
 
 def nameless() -> ssl.SSLContext:

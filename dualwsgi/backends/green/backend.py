@@ -43,6 +43,7 @@ from ...green.hub import leave_forked_child
 from ...seam import Call, Door, Parked, Turn, Verdict, View
 from ..acceptor import Acceptor
 from ..ends import Ends
+from ..holding import HOLD
 from ..lag import Lag
 from ..logs import hand_over
 from ..queueing import Patience
@@ -51,7 +52,7 @@ from .stream import GreenStream
 logger = logging.getLogger("dualwsgi")
 
 WANT_READ, WANT_WRITE, AGAIN = Verdict.WANT_READ, Verdict.WANT_WRITE, Verdict.AGAIN
-RUN, STREAM, CLOSE = Verdict.RUN, Verdict.STREAM, Verdict.CLOSE
+RUN, SEND, STREAM, CLOSE = Verdict.RUN, Verdict.SEND, Verdict.STREAM, Verdict.CLOSE
 
 EDGES: Final = green.READ | green.WRITE | green.RDHUP | green.EDGE
 
@@ -90,6 +91,7 @@ class GreenBackend:
         self._parked: dict[int, Parked] = {}
         self._missed: dict[int, int] = {}  # events by the descriptors of connections that were running
         self._waiters: dict[int, Waiter] = {}
+        self._held: deque[Parked] = deque()  # those whose responses are made and go out together
         self._queue: deque[Parked] = deque()
         self._running: dict[Any, Parked] = {}  # calls that wait, or have waited, by their greenlets
         self._pool: list[Any] = []  # idle greenlets
@@ -294,17 +296,30 @@ class GreenBackend:
     def _serve(self, conn: Parked, verdict: Verdict) -> None:
         """Has a worker advance (AGAIN) or run (RUN: it has queued) a parked connection, and go on with the
         hub's batch."""
-        pool = self._pool
-        worker = pool.pop() if pool else greenlet.greenlet(self._work, self._hub.greenlet)
-        self._leader = worker
-        if worker.switch(conn, verdict) is DONE:
-            return
-        # It waits, and has come back by the switch of its wait.
-        self._leader = None
-        conn, self._at = self._at, None
-        if self._parked.get(conn.fd) is conn:  # else it was closing it
-            del self._parked[conn.fd]
-            self._running[worker] = conn
+        pool, held = self._pool, self._held
+        while True:
+            worker = pool.pop() if pool else greenlet.greenlet(self._work, self._hub.greenlet)
+            if worker.dead:  # whatever an application has left behind was thrown into it
+                continue
+            self._leader, waits = worker, True
+            try:
+                if worker.switch(conn, verdict) is DONE:
+                    return
+            except Exception as error:
+                # A fault of this program: it may cost one connection, and not those that are held.
+                self._hub.failed(self._serve, error)
+                waits = False
+            self._leader = None
+            conn, self._at = self._at, None
+            if waits and self._parked.get(conn.fd) is conn:  # else it was closing it
+                # It has come back by the switch of its wait.
+                del self._parked[conn.fd]
+                self._running[worker] = conn
+            if not held:
+                return
+            # Whose responses are made do not wait for it.
+            conn, verdict = held.popleft(), SEND
+            self._turn.now = monotonic()
 
     def _again(self, fd: int, events: int) -> None:
         """An event that was not in time, or that nobody has to wait for."""
@@ -479,17 +494,22 @@ class GreenBackend:
         me = greenlet.getcurrent()
         hub, turn, pool, running = self._hub, self._turn, self._pool, self._running
         parked, batch, rest = self._parked, hub.batch, hub.switch
+        held, hold_until = self._held, 0.0
+        sending = verdict is SEND
         while True:
             self._at = conn
             try:
                 if verdict is AGAIN:
                     verdict = conn.advance(turn)
+                elif verdict is SEND:
+                    verdict = conn.send(turn)
                 else:
                     verdict = self._instead_of_a_call(conn, turn.now) or RUN
                 if verdict is RUN or verdict is STREAM:
                     if len(running) - (me in running) < self._limit:
                         verdict = self._run(conn)
-                        conn.since = turn.now
+                        if verdict is not SEND:
+                            conn.since = turn.now
                     else:
                         verdict = RUN
             except (greenlet.GreenletExit, RequestTimeout):
@@ -500,11 +520,17 @@ class GreenBackend:
                 leave_forked_child()
             if self._leader is not me:  # it has waited
                 self._go_on(me, conn, verdict)
+            elif verdict is SEND:
+                if not held:
+                    hold_until = monotonic() + HOLD
+                held.append(conn)
             elif verdict is not WANT_READ:
                 self._follow(conn, verdict)
             # Whoever has waited was not resumed by _serve(), which would see that it waits again.
             found = None
             while batch and self._leader is me:
+                if held and (sending or monotonic() >= hold_until):
+                    break  # before anybody else is served
                 fd, events = batch.popleft()
                 found = parked.get(fd)
                 if found is None:
@@ -514,7 +540,14 @@ class GreenBackend:
                     break
                 found = None
             if found is not None:
+                if sending:
+                    sending, turn.now = False, hub.now
                 conn, verdict = found, AGAIN
+                continue
+            if held and self._leader is me:
+                if not sending:
+                    sending, turn.now = True, monotonic()
+                conn, verdict = held.popleft(), SEND
                 continue
             if len(pool) >= POOLED:
                 return DONE
@@ -522,6 +555,7 @@ class GreenBackend:
             self._at = None
             pool.append(me)
             conn, verdict = rest(DONE)
+            sending = verdict is SEND
 
     def _run(self, conn: Parked) -> Verdict:
         """Runs a connection; by the frames of this, others find whose call has the hub."""
@@ -532,12 +566,24 @@ class GreenBackend:
         except Exception:
             return _fault()
 
+    def _send(self, conn: Parked) -> Verdict:
+        try:
+            return conn.send(self._turn)
+        except (greenlet.GreenletExit, RequestTimeout):
+            return CLOSE
+        except Exception:
+            return _fault()
+
     def _go_on(self, me: Any, conn: Parked, verdict: Verdict) -> None:
         """In a worker that has waited: settles its connection, and runs those that have queued meanwhile."""
         running, turn = self._running, self._turn
         while True:
+            turn.now = monotonic()
+            if verdict is SEND:
+                verdict = self._send(conn)
+            else:
+                conn.since = turn.now
             del running[me]
-            turn.now = conn.since = monotonic()
             self._settle(conn, verdict)
             if not self._queue or len(running) >= self._limit:
                 return

@@ -31,6 +31,11 @@ Who may touch what, when
   never runs ahead of that.  Each leadership has a token of its own.  The rest of the batch
   of events is the lane's, not the thread's: the next leader goes on where the last one stopped.
 
+  Passes.  A batch of events, in which each descriptor comes once, is read; then what may be called here is
+  called, and what that made is sent (holding.py).  Their connections are parked meanwhile, so orders, chores
+  and the next poll, which may touch any that is parked, come after.  What is begun is the lane's, too:
+  whoever takes the lead over goes on with it first.
+
   Aside.  Outside of a call the leader runs nothing of the application's, nor waits for a log: that it
   has done by another thread (aside.py).
 
@@ -68,6 +73,7 @@ from ...counters import Counters, total
 from ...seam import Call, Door, Parked, Turn, Verdict, View
 from ..acceptor import Acceptor
 from ..ends import Ends
+from ..holding import HOLD
 from ..lag import Lag
 from ..logs import hand_over
 from ..queueing import Patience
@@ -80,7 +86,7 @@ from .watchdog import Watchdog
 logger = logging.getLogger("dualwsgi")
 
 WANT_READ, WANT_WRITE, AGAIN = Verdict.WANT_READ, Verdict.WANT_WRITE, Verdict.AGAIN
-RUN, STREAM, CLOSE = Verdict.RUN, Verdict.STREAM, Verdict.CLOSE
+RUN, SEND, STREAM, CLOSE = Verdict.RUN, Verdict.SEND, Verdict.STREAM, Verdict.CLOSE
 
 EVENTS_A_POLL: Final = 256
 RUNS_A_TURN: Final = 16
@@ -174,6 +180,7 @@ class Lane:
         self._ends = Ends(self._adopt_ends, _in_a_thread, select.epoll)
         make_stream = partial(ThreadStream, self._ends)
         self._acceptors = {door.sock.fileno(): Acceptor(door, make_stream) for door in doors}
+        self._has_log = any(door.flush is not None for door in doors)
         self._limit = limit
         self._interrupts = interrupts
         self._max_lost = max_lost
@@ -191,12 +198,15 @@ class Lane:
         self._missed: dict[int, int] = {}  # events by descriptor
         self._again: deque[tuple[int, int]] = deque()  # what stands for events that do not come (again)
         self._batch: Iterator[tuple[int, int]] = iter(())
+        self._ready: deque[Parked] = deque()  # requests that were read, to be called here
+        self._held: deque[Parked] = deque()  # responses that were made, to be sent
         self._orders: deque[Callable[[Turn], None]] = deque()
         self._resting: list[Acceptor] = []  # listeners that are off the set for a moment
         self._next_chores = 0.0
         self._lag = Lag()
         self._next_sweep = 0.0
         self._next_sample = 0.0
+        self._sampling = False
         self._routes = Routes()
 
         # Under the lock
@@ -350,64 +360,146 @@ class Lane:
         self._leading = turn
         self._leader = me
         self._leader_id = threading.get_native_id()
-        token: list[Parked] = []
-        self._token = token
-        publish, withdraw = token.append, token.pop
-        parked, poll, watchdog = self._parked, self._epoll.poll, self._watchdog
+        self._token = []
         turn.aside = self._closing.do
         _leading[me.ident] = self
-        sampling = False
-        while True:
-            for fd, events in self._batch:
-                conn = parked.get(fd)
-                if conn is None:
-                    self._take_other(fd, events, turn)
-                    continue
-                if events != READY:
-                    if events > READY:
-                        conn.hung_up()
-                    elif events == WRITABLE and conn.awaits_octets:
-                        continue  # it is new, and its request still on its way
+        left: tuple[Parked, Verdict] | None = None
+        self._look_through_ready(turn)
+        while left is None:
+            # What is begun comes before what is new, also what another leader has begun.
+            if self._held:
+                left = self._send_held(turn)
+            elif self._ready:
+                left = self._call_ready(turn)
+            elif not self._read_batch(turn):
+                while self._orders:
+                    self._orders.popleft()(turn)
+                if self._stopping:
+                    break
+                self._poll(turn)
+        return left
+
+    def _look_through_ready(self, turn: Turn) -> None:
+        """Hands over what another leader has read for routes that have cost it the lead since."""
+        for _ in range(len(self._ready)):
+            conn = self._ready.popleft()
+            route = conn.request.line.route
+            if route.quick:
+                self._ready.append(conn)
+            else:
+                self._hand_over((conn, route), turn)
+
+    def _poll(self, turn: Turn) -> None:
+        """Waits for the next batch of events."""
+        batch = self._epoll.poll(self._patience(turn), EVENTS_A_POLL)
+        turn.now = now = monotonic()
+        if self._again:
+            batch = self._with_again(batch)
+        if self._watchdog.sleeps and batch:
+            self._watchdog.rouse()
+        self._batch = iter(batch)
+        if now >= self._next_chores:
+            self._do_chores(turn)
+        self._sampling = now >= self._next_sample
+        if self._sampling:
+            self._next_sample = now + SAMPLE_INTERVAL
+
+    def _with_again(self, batch: list[tuple[int, int]]) -> list[tuple[int, int]]:
+        """The kernel's events, and what stands for others; each descriptor once, as no second one may come to
+        a connection whose request was read, and whose response is not sent."""
+        found = dict(batch)
+        while self._again:
+            fd, events = self._again.popleft()
+            found[fd] = found.get(fd, 0) | events | READY
+        return list(found.items())
+
+    def _read_batch(self, turn: Turn) -> bool:
+        """Sees to the rest of the batch; whether some of it are to be called before the rest of that."""
+        parked, ready = self._parked, self._ready
+        for fd, events in self._batch:
+            conn = parked.get(fd)
+            if conn is None:
+                self._take_other(fd, events, turn)
+                continue
+            if events != READY:
+                if events == WRITABLE and conn.awaits_octets:
+                    continue  # it is new, and its request still on its way
+                if events > READY:
+                    conn.hung_up()
+            try:
+                verdict = conn.advance(turn)
+            except Exception:
+                verdict = _fault()
+            if verdict is RUN:
+                route = conn.request.line.route or self._find_route(conn)
+                if route.quick:
+                    ready.append(conn)
+                else:
+                    self._hand_over((conn, route), turn)
+            elif verdict is not WANT_READ:
+                self._follow(conn, verdict, turn)
+        return bool(ready)
+
+    def _call_ready(self, turn: Turn) -> tuple[Parked, Verdict] | None:
+        """Makes the calls that are expected to be quick, until it is time to send; as _lead(), if the lead
+        is lost over one."""
+        ready, held, sampling = self._ready, self._held, self._sampling
+        publish, withdraw, watchdog = self._token.append, self._token.pop, self._watchdog
+        hold_until = monotonic() + HOLD
+        while ready:
+            conn = ready.popleft()
+            verdict = RUN
+            publish(conn)
+            if watchdog.sleeps:  # all that was read has taken so long that it saw nothing go on
+                watchdog.rouse()
+            if self._inline_ok:
                 try:
-                    verdict = conn.advance(turn)
+                    verdict = self._run_measured(conn, turn) if sampling else conn.run(turn)
                 except Exception:
                     verdict = _fault()
-                if verdict is RUN:
-                    route = conn.request.line.route or self._route_of(conn)
-                    if route.quick:
-                        publish(conn)
-                        if self._inline_ok:
-                            try:
-                                verdict = (
-                                    self._run_measured(conn, route, turn) if sampling else conn.run(turn)
-                                )
-                            except Exception:
-                                verdict = _fault()
-                        try:
-                            withdraw()
-                        except IndexError:
-                            with self._lock:  # so that the watchdog has done what it does to win
-                                return conn, verdict
-                        conn.since = turn.now
-                    else:
-                        self._hand_over((conn, route), turn)
-                        continue
+            try:
+                withdraw()
+            except IndexError:
+                return self._lose(conn, verdict)
+            if verdict is SEND:
+                held.append(conn)
+            else:
+                if verdict is not RUN:  # else it was not called, and still waits for that
+                    conn.since = turn.now
                 if verdict is not WANT_READ:
                     self._follow(conn, verdict, turn)
-            if self._stopping:
-                return None
-            batch = poll(self._patience(turn), EVENTS_A_POLL)
-            turn.now = now = monotonic()
-            while self._again:
-                batch.append(self._again.popleft())
-            if watchdog.sleeps and batch:
-                watchdog.rouse()
-            self._batch = iter(batch)
-            if now >= self._next_chores:
-                self._do_chores(turn)
-            sampling = now >= self._next_sample
-            if sampling:
-                self._next_sample = now + SAMPLE_INTERVAL
+            if held and monotonic() >= hold_until:
+                break
+        return None
+
+    def _send_held(self, turn: Turn) -> tuple[Parked, Verdict] | None:
+        """Sends the responses that are held; as _lead(), if the lead is lost over one."""
+        held, token, has_log, of_the_batch = self._held, self._token, self._has_log, turn.now
+        turn.now = monotonic()
+        while held:
+            conn = held.popleft()
+            if has_log:
+                token.append(conn)  # it may wait for a disk
+                if self._watchdog.sleeps:
+                    self._watchdog.rouse()
+            try:
+                verdict = conn.send(turn)
+            except Exception:
+                verdict = _fault()
+            if has_log:
+                try:
+                    token.pop()
+                except IndexError:
+                    return self._lose(conn, verdict)
+            if verdict is not WANT_READ:
+                self._follow(conn, verdict, turn)
+        turn.now = of_the_batch  # since then the rest of it has waited
+        return None
+
+    def _lose(self, conn: Parked, verdict: Verdict) -> tuple[Parked, Verdict]:
+        """The watchdog has taken the token: the lead is lost, and this is left to settle."""
+        with self._lock:  # so that the watchdog has done what it does to win
+            return conn, verdict
 
     def _patience(self, turn: Turn) -> float:
         """Seconds that the leader may sleep; without limit if there is nothing to watch."""
@@ -420,12 +512,13 @@ class Lane:
         self._lag.expect(0.0)
         return -1
 
-    def _route_of(self, conn: Parked) -> Route:
+    def _find_route(self, conn: Parked) -> Route:
         route = conn.request.line.route = self._routes.find(conn.request.line.route_name())
         return route
 
-    def _run_measured(self, conn: Parked, route: Route, turn: Turn) -> Verdict:
+    def _run_measured(self, conn: Parked, turn: Turn) -> Verdict:
         """run(), now and then with the clocks read, to find routes that have begun to wait a little."""
+        route = conn.request.line.route
         wall, cpu = monotonic(), thread_time()
         verdict = conn.run(turn)
         route.learn(monotonic() - wall, thread_time() - cpu, not self._busy)
@@ -442,7 +535,7 @@ class Lane:
         elif verdict is AGAIN:
             self._again.append((conn.fd, 0))
         elif verdict is RUN:
-            self._hand_over((conn, conn.request.line.route or self._route_of(conn)), turn)
+            self._hand_over((conn, conn.request.line.route or self._find_route(conn)), turn)
         elif verdict is STREAM:
             self._hand_over((conn, None), turn)
         # WANT_READ and WANT_WRITE: it is parked, and every edge is watched.
@@ -452,8 +545,7 @@ class Lane:
         if fd in self._acceptors:
             self._accept(self._acceptors[fd], turn)
         elif fd == self._alarm:
-            while self._orders:
-                self._orders.popleft()(turn)
+            pass  # it has woken the leader, who looks at the orders after the batch
         elif fd == self._ends.fd:
             self._ends.collect()
         else:
@@ -771,7 +863,9 @@ class Lane:
                         break
                     conn, verdict = left
                     route = None
-                    conn.since = me.turn.now = monotonic()
+                    me.turn.now = monotonic()
+                    if verdict is not SEND and verdict is not RUN:
+                        conn.since = me.turn.now
                 else:
                     conn, route = me.job
                     verdict = RUN
@@ -801,18 +895,19 @@ class Lane:
 
     def _run(self, conn: Parked, route: Route | None, turn: Turn) -> Verdict:
         turn.now = began = monotonic()
+        is_measured = route is not None and not route.is_long
+        cpu = thread_time() if is_measured else 0.0
+        verdict = conn.run(turn)
+        turn.now = monotonic()
         if route is None:
-            verdict = conn.run(turn)
-            conn.since = turn.now = monotonic()
-        elif route.is_long:
-            verdict = conn.run(turn)
-            conn.since = turn.now = monotonic()
-            route.learn_length(turn.now - began)
-        else:
-            cpu = thread_time()
-            verdict = conn.run(turn)
-            conn.since = turn.now = monotonic()
+            pass
+        elif is_measured:
             route.learn(turn.now - began, thread_time() - cpu, self._busy == 1)
+        else:
+            route.learn_length(turn.now - began)
+        if verdict is SEND:
+            return conn.send(turn)
+        conn.since = turn.now
         return verdict
 
     def _serve(self, conn: Parked, verdict: Verdict, route: Route | None, turn: Turn) -> Verdict:
@@ -820,6 +915,8 @@ class Lane:
         try:
             if verdict is RUN:
                 verdict = self._run(conn, route, turn)
+            elif verdict is SEND:
+                verdict = conn.send(turn)
             for _ in range(RUNS_A_TURN):
                 if verdict is AGAIN:
                     verdict = conn.advance(turn)

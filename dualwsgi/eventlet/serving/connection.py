@@ -141,9 +141,7 @@ class AnnexeConnection(Connection):
         return b"Keep-Alive: timeout=%d\r\n" % int(seconds)
 
     def date_line(self) -> bytes:
-        date = self.site.date
-        date.refresh(monotonic())
-        return date.line
+        return self.site.date_line(monotonic())
 
     def encode_interim(self, headers: Iterable[tuple[str, Any]], capitals: bool) -> bytes:
         pairs = headers.items() if isinstance(headers, dict) else headers

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from wire import PATIENCE, eventually
 
-from dualwsgi.backends.threads.lane import Lane
+from dualwsgi.backends.threads.lane import Lane, _is_runnable
 from dualwsgi.seam import Verdict
 
 from ..world import Client, Gate, World
@@ -72,13 +72,13 @@ def test_a_leader_that_returns_while_the_lead_is_passed_waits_until_that_is_done
     here = world(hold=gate.wait)
     lane = here.lane(Unwatched)
     quick(lane, "hold")
-    client = here.client().ask("hold 1")
+    client = here.client().ask("hold 3")  # whose call sends by itself
     gate.expect()
     # As the watchdog does it, one step at a time.
     with lane._lock:
         conn: Any = lane._token.pop()
         gate.open()
-        assert client.answer() == 1, "the call is over, and the leader has found its token gone"
+        assert client.answer() == 3, "the call is over, and the leader has found its token gone"
         assert lane._parked[conn.fd] is conn
         eventually(lambda: conn._used_by is None)
         del lane._parked[conn.fd]
@@ -111,6 +111,66 @@ def test_the_next_leader_goes_on_with_the_batch_of_the_last(world: Make) -> None
     gate.open()
     assert clients[0].answer() == 100
     here.settle(lane)
+
+
+def test_the_next_leader_hands_over_what_was_read_for_the_route_that_kept_the_last(world: Make) -> None:
+    gate, pause = Gate(), Gate()
+    here = world(hold=gate.wait)
+    lane = here.lane(Unwatched)
+    quick(lane, "hold", "fast")
+    clients = [here.client() for _ in range(4)]
+    for number, client in enumerate(clients):
+        assert client.ask(f"fast {number}").answer() == number
+    lane._order(lambda turn: pause.wait())
+    pause.expect()
+    for number, client in enumerate(clients):
+        client.ask(f"{'fast' if number == 3 else 'hold'} {100 + number}")
+    pause.open()
+    gate.expect()
+    eventually(lambda: not _is_runnable(lane._leader_id))  # else that may be chance
+    lane._pass_lead()
+    eventually(lambda: lane._busy == 3)
+    assert clients[3].answer() == 103, "the lead is lost once"
+    gate.open()
+    assert [client.answer() for client in clients[:3]] == [100, 101, 102]
+    here.settle(lane)
+
+
+def test_a_watchdog_that_saw_nothing_go_on_is_there_for_the_call_that_comes_then(world: Make) -> None:
+    """All that is read takes so long that it goes to sleep."""
+    gate, pause = Gate(), Gate()
+    here = world(hold=gate.wait)
+    lane = here.lane()
+    quick(lane, "hold", "fast")
+    clients = [here.client() for _ in range(3)]
+    for number, client in enumerate(clients):
+        assert client.ask(f"fast {number}").answer() == number
+    lane._order(lambda turn: pause.wait())
+    pause.expect()
+    clients[0].ask("hold 100")
+    clients[1].ask("fast 101")
+    asleep = []
+
+    def read_slowly() -> None:
+        if not asleep:
+            asleep.append(eventually(lambda: lane._watchdog.sleeps))
+
+    here.reading = read_slowly
+    pause.open()
+    gate.expect()
+    assert asleep == [True]
+    assert clients[1].answer() == 101
+    assert clients[2].ask("fast 102").answer() == 102
+    gate.open()
+    assert clients[0].answer() == 100
+    here.settle(lane)
+
+
+def test_each_descriptor_comes_once_in_a_batch(world: Make) -> None:
+    lane = world().lane()
+    lane._again.extend([(1000, 0), (2000, 0), (2000, select.EPOLLRDHUP)])
+    ready = select.EPOLLIN | select.EPOLLOUT
+    assert lane._with_again([(1000, ready)]) == [(1000, ready), (2000, ready | select.EPOLLRDHUP)]
 
 
 def test_the_lead_can_be_lost_again_and_again(world: Make) -> None:

@@ -55,6 +55,25 @@ def test_a_head_and_a_body_that_come_in_pieces(kit: Kit) -> None:
     assert phases["body"] > WAIT
 
 
+def test_a_call_that_has_been_quick_and_waits(kit: Kit) -> None:
+    calls = 0
+
+    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
+        nonlocal calls
+        calls += 1
+        if calls > 20:
+            pause(kit)
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [b"ok"]
+
+    served = kit.serve(app)
+    client = served.client()
+    for _ in range(21):
+        client.send(request()).response()
+    recent = eventually(lambda: len(found := take(served.server)["recent"]) > 20 and found)
+    assert recent[-1]["seconds"] > WAIT, "who has lost the lead over it has not lost when it began"
+
+
 def has_waited_in(served: Served, phase: str) -> bool:
     """Whether some request has been in this phase for WAIT."""
     flights = take(served.server)["in_flight"]

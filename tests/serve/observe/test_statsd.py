@@ -108,7 +108,7 @@ def test_a_report_that_fails_is_told_once_and_the_next_goes_out(
 def test_only_what_has_changed_is_told() -> None:
     before, now = Counters(), Counters()
     for counters, times in ((before, 3), (now, 8)):
-        counters.done += (None, {}, 200, 5, 10.0, 10.0005, 100) * times
+        counters.done += (None, {}, (200, 5, 100), 10.0, 10.0005) * times
         counters.fold()
     assert spell_change(now, now, "d") == []
     assert spell_change(now, before, "d")[:2] == ["d.requests:5|c", "d.request.status.2xx:5|c"]
