@@ -13,7 +13,8 @@ all servers up, each round measures them in turn, and the median of the ratios w
 With --at-once each round measures them at the same time, on the same two CPUs: whatever else disturbs these
 disturbs all of them alike, so that a difference of a hundredth shows where others share the machine.  The
 figures are those of servers that take the caches from each other.  The rate then tells what the server pays,
-and not what a viewer takes from the client's CPU.
+and not what a viewer takes from the client's CPU.  They share one CPU, so what costs by the second and not by
+the request counts as often as there are servers.
 """
 
 from __future__ import annotations
