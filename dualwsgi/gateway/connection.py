@@ -370,10 +370,8 @@ class Connection:
         except BadRequest as error:
             turn.counters.errors += 1
             return answers.reject(self, turn, error, self.buffer)
-        self.arrival = (
-            max(0.0, turn.now - self.since),
-            0.0,
-        )  # its batch may be older than the response before it
+        # Not below 0.0: its batch may be older than the response before it.
+        self.arrival = (max(0.0, turn.now - self.since), 0.0)
         return self._begin_request(head, turn)
 
     def _begin_request(self, head: bytes, turn: Turn) -> Verdict:

@@ -79,9 +79,9 @@ class Exchange:
                     exc_info = None
         # Requests that are alike are answered alike, which is found out in half the time of a look-up.
         request = self._conn.request
-        answer = request.answer
-        if answer is not None and headers == answer[1] and status == answer[0]:
-            self.plan = answer[2]
+        planned = request.planned
+        if planned is not None and headers == planned[1] and status == planned[0]:
+            self.plan = planned[2]
             return self
         plans = self._conn.site.plans
         key = status, tuple(headers)
@@ -93,7 +93,7 @@ class Exchange:
             if plan is None:
                 plan = self._new_plan(key)
             elif request.whole >= 0:  # it is kept
-                request.answer = status, list(headers), plan
+                request.planned = status, list(headers), plan
             self.plan = plan
         return self
 

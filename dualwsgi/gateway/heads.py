@@ -44,7 +44,7 @@ STEM_REST: Final = 1024
 UNREAD: Final = bytes(HEAD_SIZE + 1)
 """Octets that no read brings, since none asks for so many."""
 
-Answer = tuple[str, list[tuple[str, str]], ResponsePlan]
+Planned = tuple[str, list[tuple[str, str]], ResponsePlan]
 """Status and header fields, as an application says them, and what they come to."""
 
 
@@ -62,7 +62,6 @@ class Request:
     __slots__ = (
         "_lines",
         "alone",
-        "answer",
         "environ",
         "fields",
         "has_body",
@@ -72,6 +71,7 @@ class Request:
         "line",
         "logged",
         "may_tunnel",
+        "planned",
         "small_body",
         "whole",
     )
@@ -102,7 +102,7 @@ class Request:
             and not fields.expect_continue
             and not self.may_tunnel
         )
-        self.answer: Answer | None = None  # how the application has answered one like this before
+        self.planned: Planned | None = None  # how the application has answered one like this before
         self.logged: tuple[str, str] | None = None  # the parts of its log line that the head decides
 
     @property
@@ -128,7 +128,7 @@ class Request:
         other.small_body = self.small_body
         other.is_last = self.is_last
         other.is_plain = self.is_plain
-        other.answer = other.logged = None
+        other.planned = other.logged = None
         return other
 
 

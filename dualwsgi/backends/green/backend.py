@@ -507,7 +507,7 @@ class GreenBackend:
                     verdict = self._instead_of_a_call(conn, turn.now) or RUN
                 if verdict is RUN or verdict is STREAM:
                     if len(running) - (me in running) < self._limit:
-                        verdict = self._run(conn)
+                        verdict = self._run(conn, verdict)
                         if verdict is not SEND:
                             conn.since = turn.now
                     else:
@@ -557,18 +557,10 @@ class GreenBackend:
             conn, verdict = rest(DONE)
             sending = verdict is SEND
 
-    def _run(self, conn: Parked) -> Verdict:
-        """Runs a connection; by the frames of this, others find whose call has the hub."""
+    def _run(self, conn: Parked, verdict: Verdict) -> Verdict:
+        """Runs a connection, or sends (SEND); by the frames of this, others find whose call has the hub."""
         try:
-            return conn.run(self._turn)
-        except (greenlet.GreenletExit, RequestTimeout):
-            return CLOSE
-        except Exception:
-            return _fault()
-
-    def _send(self, conn: Parked) -> Verdict:
-        try:
-            return conn.send(self._turn)
+            return conn.send(self._turn) if verdict is SEND else conn.run(self._turn)
         except (greenlet.GreenletExit, RequestTimeout):
             return CLOSE
         except Exception:
@@ -580,7 +572,7 @@ class GreenBackend:
         while True:
             turn.now = monotonic()
             if verdict is SEND:
-                verdict = self._send(conn)
+                verdict = self._run(conn, SEND)
             else:
                 conn.since = turn.now
             del running[me]
@@ -591,7 +583,7 @@ class GreenBackend:
             if queued is None:
                 return
             conn = running[me] = queued
-            verdict = self._run(conn)
+            verdict = self._run(conn, RUN)
 
     def _next_queued(self, now: float) -> Parked | None:
         """The next request that is still worth a call; those before it are refused."""
