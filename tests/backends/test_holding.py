@@ -14,7 +14,7 @@ from dualwsgi.backends.green import backend
 from dualwsgi.backends.threads import lane
 from dualwsgi.seam import Verdict
 
-from .world import Client, Gate, World
+from .world import Client, Gate, World, ask_at_once, quick
 
 Make = Callable[..., World]
 EVER = 600.0
@@ -24,27 +24,17 @@ class Batch:
     """A lane or a hub that sees the clients' next commands as one batch, in their order."""
 
     def __init__(self, backend: str, here: World, *verbs: str) -> None:
-        self._is_lane = backend == "threads"
         self.clients = [here.client() for _ in range(3)]
-        if self._is_lane:
+        if backend == "threads":
             self.served: Any = here.lane()
-            for verb in verbs:
-                self.served._routes.find(verb).quick = True
+            quick(self.served, *verbs)
         else:
             self.served = here.hub()
         for number, client in enumerate(self.clients):
             assert client.ask(f"{verbs[0]} {number}").answer() == number
 
     def ask(self, *commands: str) -> list[Client]:
-        # What the answers before this have raised is seen to first: it would come in another order.
-        seen, pause = Gate(), Gate()
-        self.served.poke(seen.reach)
-        seen.expect()
-        self.served.poke(pause.wait)
-        pause.expect()
-        for client, command in zip(self.clients, commands, strict=False):
-            client.ask(command)
-        pause.open()
+        ask_at_once(self.served, self.clients[: len(commands)], commands)
         return self.clients
 
 

@@ -14,7 +14,7 @@ from wire import PATIENCE, eventually
 from dualwsgi.backends.threads.lane import Lane, _is_runnable
 from dualwsgi.seam import Verdict
 
-from ..world import Client, Gate, World
+from ..world import Client, Gate, World, ask_at_once, quick
 
 Make = Callable[..., World]
 
@@ -24,12 +24,6 @@ class Unwatched(Lane):
 
     def _glance(self) -> Any:
         return object(), 0.0
-
-
-def quick(lane: Lane, *verbs: str) -> None:
-    """Makes routes quick that would else have to prove it."""
-    for verb in verbs:
-        lane._routes.find(verb).quick = True
 
 
 def leaders(lane: Lane) -> int:
@@ -98,12 +92,7 @@ def test_the_next_leader_goes_on_with_the_batch_of_the_last(world: Make) -> None
     clients = [here.client() for _ in range(10)]
     for number, client in enumerate(clients):
         assert client.ask(f"fast {number}").answer() == number
-    pause = Gate()
-    lane._order(lambda turn: pause.wait())
-    pause.expect()  # what comes in now makes one batch
-    for number, client in enumerate(clients):
-        client.ask(f"{'hold' if number == 0 else 'fast'} {100 + number}")
-    pause.open()
+    ask_at_once(lane, clients, ["hold 100", *(f"fast {100 + number}" for number in range(1, 10))])
     gate.expect()
     lane._pass_lead()
     for number, client in enumerate(clients[1:], 1):
@@ -114,18 +103,14 @@ def test_the_next_leader_goes_on_with_the_batch_of_the_last(world: Make) -> None
 
 
 def test_the_next_leader_hands_over_what_was_read_for_the_route_that_kept_the_last(world: Make) -> None:
-    gate, pause = Gate(), Gate()
+    gate = Gate()
     here = world(hold=gate.wait)
     lane = here.lane(Unwatched)
     quick(lane, "hold", "fast")
     clients = [here.client() for _ in range(4)]
     for number, client in enumerate(clients):
         assert client.ask(f"fast {number}").answer() == number
-    lane._order(lambda turn: pause.wait())
-    pause.expect()
-    for number, client in enumerate(clients):
-        client.ask(f"{'fast' if number == 3 else 'hold'} {100 + number}")
-    pause.open()
+    ask_at_once(lane, clients, ["hold 100", "hold 101", "hold 102", "fast 103"])
     gate.expect()
     eventually(lambda: not _is_runnable(lane._leader_id))  # else that may be chance
     lane._pass_lead()
@@ -138,17 +123,13 @@ def test_the_next_leader_hands_over_what_was_read_for_the_route_that_kept_the_la
 
 def test_a_watchdog_that_saw_nothing_go_on_is_there_for_the_call_that_comes_then(world: Make) -> None:
     """All that is read takes so long that it goes to sleep."""
-    gate, pause = Gate(), Gate()
+    gate = Gate()
     here = world(hold=gate.wait)
     lane = here.lane()
     quick(lane, "hold", "fast")
     clients = [here.client() for _ in range(3)]
     for number, client in enumerate(clients):
         assert client.ask(f"fast {number}").answer() == number
-    lane._order(lambda turn: pause.wait())
-    pause.expect()
-    clients[0].ask("hold 100")
-    clients[1].ask("fast 101")
     asleep = []
 
     def read_slowly() -> None:
@@ -156,7 +137,7 @@ def test_a_watchdog_that_saw_nothing_go_on_is_there_for_the_call_that_comes_then
             asleep.append(eventually(lambda: lane._watchdog.sleeps))
 
     here.reading = read_slowly
-    pause.open()
+    ask_at_once(lane, clients[:2], ["hold 100", "fast 101"])
     gate.expect()
     assert asleep == [True]
     assert clients[1].answer() == 101
