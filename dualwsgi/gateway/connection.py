@@ -194,7 +194,7 @@ class Connection:
         # a small request costs here.
         usual = self._usual
         if data == usual.alone:
-            environ = (self._prepared or self._prepare(usual, len(data))).copy()
+            environ = self._prepared or self._prepare(usual, len(data))  # run() copies it
         elif len(data) == usual.whole and data.startswith(usual.head):
             environ = (self._prepared or self._prepare(usual, len(data))).copy()
             self._input = environ["wsgi.input"] = Input(bytes, data[len(usual.head) :])
@@ -481,6 +481,10 @@ class Connection:
         environ = self._environ
         if environ is None:
             return self._flush_file()
+        if environ is self._prepared:
+            # Only now: copies for a batch of requests, made while they are read, would not fit in the
+            # processor's cache, nor in what the allocator has at hand.
+            environ = environ.copy()
         self._environ = None
         site, request = self.site, self.request
         exchange = Exchange(self)
