@@ -24,6 +24,7 @@ from time import monotonic
 from types import FrameType
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
+from ..counters import Answer
 from ..errors import ApplicationError, BadRequest, ClientGone, DeadlineExceeded, RequestTimeout
 from ..http11.head import (
     HTTP_11,
@@ -64,6 +65,10 @@ HEADS_KEPT: Final = 32
 AT_ONCE: Final = (0.0, 0.0)
 """The arrival of a request whose head, and body if it was collected, came in one read."""
 
+Made = tuple[bytes, Answer, ResponsePlan]
+"""A whole response, what is noted of it, and what it was made of.  Its exchange is gone by then: those of a
+batch would not fit in the processor's cache."""
+
 _IDLE = Phase.IDLE
 _WAITING: Final = frozenset({Phase.FRESH, Phase.PREAMBLE, Phase.IDLE, Phase.LINGER})
 LF: Final = 10
@@ -91,6 +96,7 @@ class Connection:
         "_input",
         "_kept",
         "_line_is_good",
+        "_made",
         "_more",
         "_outlet",
         "_peer",
@@ -150,6 +156,7 @@ class Connection:
         self._more = False  # the last read filled its buffer
         self.body: RequestBody | None = None  # while octets of it may come
         self._input: Input | None = None
+        self._made: Made | None = None  # from run() to send()
         self._exchange: Exchange | None = None  # whose end waits for the client
         self._came = 0.0  # when its head was whole (in BODY), when it was (in FLUSH): `since` is the progress
         self.arrival = AT_ONCE  # seconds that the head and the small body of the present request took
@@ -509,10 +516,10 @@ class Connection:
                 if stamp is None:
                     return self._respond(exchange, result)
                 _, _, head, answer = stamp
-            exchange.octets, exchange.answer = head + content, answer
+            exchange.ended = True
+            self._made = head + content, answer, plan
         except BaseException as error:
             return self._fail(exchange, error)
-        self._exchange = exchange
         if size <= site.held_up_to:
             return SEND
         began, turn.now = turn.now, monotonic()
@@ -523,31 +530,24 @@ class Connection:
     def send(self, turn: Turn) -> Verdict:
         """After SEND: puts the response on the wire.  It counts as ended at `turn.now`."""
         self.turn = turn
-        exchange: Exchange = self._exchange  # type: ignore[assignment]  # SEND says that it is there
-        self._exchange = None
-        octets, write = exchange.octets, self._write
+        octets, answer, plan = self._made  # type: ignore[misc]  # SEND says that it is there
+        self._made = None
+        write = self._write
         try:
             sent = write(octets)
         except BlockingIOError:
             sent = 0
         except OSError:
-            return self._lost(exchange)
-        site, request, answer = self.site, self.request, exchange.answer
+            return self._lost(Exchange(self))
         if sent != len(octets):
-            exchange.keep_alive = not request.is_last
-            exchange.content_sent = answer[1]
-            self.outlet.rest = memoryview(octets)[sent:]
-            turn.counters.bytes_sent += sent
-            verdict = self._settle(exchange)
-            self.since = turn.now
-            return verdict
+            return self._leave_rest(octets, sent, answer, plan)
+        site, request = self.site, self.request
         counters, now = turn.counters, turn.now
         done = counters.done
         done += (request.line, self._peer, answer, self.since, now)
         if now >= counters.due:
             counters.look(now)
         if site.log is not None:
-            plan: ResponsePlan = exchange.plan  # type: ignore[assignment]  # of it the octets are made
             site.log(request, self._peer, plan.status, answer[1], now - self.since)
         self.since = now
         if request.is_last:
@@ -558,6 +558,20 @@ class Connection:
             self._input.close()
             self._input = None
         return self._resting or self.stream.rest
+
+    def _leave_rest(self, octets: bytes, sent: int, answer: Answer, plan: ResponsePlan) -> Verdict:
+        """The client's end of send(): it takes no more than `sent` octets just now."""
+        exchange = Exchange(self)  # another one, as hardly any response needs it for so long
+        exchange.plan = plan
+        exchange.ended = True
+        exchange.keep_alive = not self.request.is_last
+        exchange.content_sent = answer[1]
+        self.outlet.rest = memoryview(octets)[sent:]
+        turn = self.turn
+        turn.counters.bytes_sent += sent
+        verdict = self._settle(exchange)
+        self.since = turn.now
+        return verdict
 
     def _stamp(self, plan: ResponsePlan, size: int) -> Stamp | None:
         """What makes a plain response with so much content of this plan; None if that takes more thought."""
@@ -1004,7 +1018,8 @@ class Connection:
         peer = self._peer
         for key in HANDLES:  # figures that are not folded yet keep the rest, and must not keep all of this
             peer.pop(key, None)
-        self._environ = self._prepared = self._exchange = self._input = self._outlet = self.body = None
+        self._environ = self._prepared = self._made = self._exchange = self._input = None
+        self._outlet = self.body = None
         self.deadline.drop()
         self._read = self._write = _closed
         if self.is_tunnel:

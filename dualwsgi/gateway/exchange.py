@@ -14,7 +14,6 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ..counters import Answer
 from ..errors import ApplicationError, ClientGone
 from ..http11.body import LAST_CHUNK, encode_chunk
 from ..http11.response import UNSTAMPED, Framing, ResponsePlan, frame, plan_response
@@ -41,20 +40,14 @@ class Exchange:
         "_conn",
         "_overflowed",
         "_result",
-        "answer",
         "content_sent",
         "ended",
         "framing",
         "head_sent",
         "keep_alive",
         "left",
-        "octets",
         "plan",
     )
-
-    octets: bytes
-    answer: Answer
-    """The whole response, and what is noted of it, between run() and send()."""
 
     def __init__(self, conn: Connection) -> None:
         self._conn = conn

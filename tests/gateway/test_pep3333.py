@@ -13,6 +13,8 @@ from serving import Gate, Served, answering, echo
 from table import table
 from wire import CHUNKED, CLOSE, ProtocolError, chunked, eventually, request
 
+from dualwsgi.errors import ApplicationError
+
 Serve = Callable[..., Served]
 Said = Callable[[], list[str]]
 PLAIN = [("Content-Type", "text/plain")]
@@ -401,6 +403,23 @@ def test_write_in_close_sends_nothing_after_the_end(serve: Serve, said: Said) ->
     for _ in range(2):
         assert client.send(request()).response().body == b"all"
         assert "close() of the application's iterable failed" in eventually(said)[0]
+
+
+@pytest.mark.parametrize("content", [[b"all"], [b"a", b"ll"], (b"all",)])
+def test_a_write_that_was_kept_says_nothing_in_a_later_response(serve: Serve, content: Any) -> None:
+    kept: list[Callable[[bytes], None]] = []
+
+    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+        kept.append(start_response("200 OK", PLAIN))
+        for write in kept[:-1]:
+            with pytest.raises(ApplicationError, match="after the end"):
+                write(b"HTTP/1.1 200 FORGED\r\n\r\n")
+        return content
+
+    client = serve(app).client()
+    for _ in range(4):
+        answer = client.send(request()).response()
+        assert (answer.status, answer.body) == (200, b"all")
 
 
 # The iterable and its close()
