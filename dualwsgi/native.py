@@ -9,7 +9,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["native_lock", "native_sleep", "start_native"]
+__all__ = ["native_lock", "native_sleep", "native_threads", "start_native"]
+
+native_threads: set[int] = set()
+"""What the system calls those that were started here and still run."""
 
 
 def start_native(act: Callable[..., object], *args: Any) -> None:
@@ -34,4 +37,9 @@ def native_sleep(seconds: float) -> None:
 
 def _without_signals(act: Callable[..., object], args: tuple[Any, ...]) -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals())
-    act(*args)
+    me = _thread.get_native_id()
+    native_threads.add(me)
+    try:
+        act(*args)
+    finally:
+        native_threads.discard(me)

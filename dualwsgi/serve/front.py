@@ -11,6 +11,7 @@ from ..gateway.site import Application
 from .handdown import hand_down
 from .identity import held_pid_file, settle
 from .loader import load_app
+from .outlet import lay_streams
 from .server import Server
 
 __all__ = ["serve"]
@@ -25,6 +26,14 @@ def serve(app: Application | str, bind: str | Sequence[str] | None = None, **set
     if bind is not None:
         settings["bind"] = (bind,) if isinstance(bind, str) else tuple(bind)
     config = Config(**settings)
+    put_back = lay_streams()
+    try:
+        _serve(app, config)
+    finally:
+        put_back()
+
+
+def _serve(app: Application | str, config: Config) -> None:
     if not config.supervised:
         settle(config)
         if isinstance(app, str):

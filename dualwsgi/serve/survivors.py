@@ -12,6 +12,8 @@ import sys
 import threading
 from collections.abc import Iterator
 
+from ..native import native_threads
+
 __all__ = ["lost_by_fork"]
 
 
@@ -36,7 +38,8 @@ def _foreign_threads() -> Iterator[str]:
     """Threads that no Python code has started, as far as the system tells."""
     if _is_green():
         return  # the hub's own helpers are native threads too, and are made anew after a fork
-    known = {thread.native_id for thread in threading.enumerate()}
+    # Those of the house begin anew in each worker.
+    known = {thread.native_id for thread in threading.enumerate()} | native_threads
     try:
         numbers = os.listdir("/proc/self/task")
     except OSError:

@@ -38,6 +38,7 @@ from .handdown import hand_down, hide_arguments
 from .job import EXIT_LOAD, Job
 from .listener import adopt_listener
 from .loader import ApplicationNotLoaded, WSGIApplication, load_app
+from .outlet import lay_streams
 from .server import DRAIN_WINDOW, Server
 from .shares import Share
 from .signals import SignalQueue
@@ -72,6 +73,7 @@ def begin(descriptor: int) -> int:
 
 def prepare(job: Job) -> None:
     """What must be so before the application is imported."""
+    lay_streams()
     # With it a crash, and the SIGABRT that ends a stuck worker, leave a stack behind.
     if sys.stderr is not None:
         faulthandler.enable()

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import os
 import re
-import select
 import stat
 import sys
 import time
@@ -31,6 +30,7 @@ from ...gateway.heads import Request
 from ...gateway.site import logger
 from ...http11.head import HTTP_11
 from ...native import native_lock, native_sleep, start_native
+from ..outlet import whole_lines
 from .datagram import connect_datagram
 from .journal import Journal
 from .logformat import COMBINED, MONTHS, Ended, Format, escaped
@@ -228,7 +228,7 @@ class AccessLog:
         if self._torn:
             octets = memoryview(b"\n" + octets)
         while octets and self._fd >= 0:
-            piece = octets if self._is_regular else octets[: _whole_lines(octets)]
+            piece = octets if self._is_regular else octets[: whole_lines(octets)]
             try:
                 count = write(self._fd, piece)
             except BlockingIOError:
@@ -338,15 +338,6 @@ class AccessLog:
             fd, self._fd = self._fd, -1
         if self._target != "-" and fd >= 0:
             os.close(fd)
-
-
-def _whole_lines(octets: memoryview) -> int:
-    """How many octets of them a pipe takes in one piece, though others write to it: lines, one at least."""
-    if len(octets) <= select.PIPE_BUF:
-        return len(octets)
-    head = bytes(octets[: select.PIPE_BUF])
-    end = head.rfind(b"\n") + 1
-    return end or bytes(octets).find(b"\n") + 1 or len(octets)
 
 
 def open_syslog(target: str) -> int:
