@@ -11,10 +11,9 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner, Result
+from command import Result, call
 
 from dualwsgi.config import Config
-from dualwsgi_cli.app import app as cli
 
 Invoke = Callable[..., Result]
 
@@ -65,7 +64,7 @@ def invoke(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Invoke]:
     handlers, level = logger.handlers[:], logger.level
 
     def run(*arguments: str, **environ: str) -> Result:
-        return CliRunner().invoke(cli, arguments, env=environ, prog_name="dualwsgi")
+        return call(arguments, environ)
 
     yield run
     logger.handlers[:] = handlers

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from command import Result
 from serving import Gate, Kit, answering
-from typer.testing import Result
 from wire import eventually, request
 
 Invoke = Callable[..., Result]

@@ -8,12 +8,11 @@ from collections.abc import Sequence
 from unittest.mock import patch
 
 import pytest
+from command import call
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from typer.testing import CliRunner
 
 from dualwsgi.config import LogTarget, Switch, knobs
-from dualwsgi_cli.app import app as cli
 from dualwsgi_cli.flags import Asked, flag_of, read_plainly
 
 SWITCHES = [name for name, knob in knobs().items() if isinstance(knob, Switch | LogTarget)]
@@ -45,13 +44,13 @@ def by_typer(arguments: Sequence[str]) -> Asked:
         said.append(asked)
 
     with patch("dualwsgi_cli.run.launch", launch):
-        result = CliRunner(env={"DUALWSGI_APP": None, "DUALWSGI_APP_DIR": None}).invoke(cli, arguments)
+        result = call(arguments, {"DUALWSGI_APP": None, "DUALWSGI_APP_DIR": None})
     assert result.exit_code == 0, result.output
     (asked,) = said
     return asked._replace(options={name: given for name, given in asked.options.items() if given is not None})
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(words, st.booleans(), st.integers(0, 6))
 def test_both_ways_make_the_same_of_a_plain_line(line: list[str], names: bool, at: int) -> None:
     arguments = ["run", *line]

@@ -9,12 +9,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from command import Result, call
 from fleet import EVERY, PATIENCE, Askers, Fleet, freeze, write_app
 from ports import free_port
-from typer.testing import CliRunner, Result
 from wire import Client, eventually, request
-
-from dualwsgi_cli.app import app as cli
 
 Start = Callable[..., Fleet]
 
@@ -167,7 +165,7 @@ def test_ctl_reload_waits_for_new_workers_and_tells_if_none_came(
     fleet.serves()
 
     def reload(patience: str) -> Result:
-        return CliRunner().invoke(cli, ["ctl", "reload", "--wait", patience, "--socket", str(place)])
+        return call(["ctl", "reload", "--wait", patience, "--socket", str(place)])
 
     good = (fleet.place / "fleet_app.py").read_text()
     (fleet.place / "fleet_app.py").write_text("import nothing_of_this_name")
