@@ -341,12 +341,11 @@ class World:
 
     def settle(self, lane: Lane) -> None:
         """All is quiet: nothing counted, queued or on its way, and what is parked is open."""
-        eventually(
-            lambda: lane._busy == 0 and not lane._running and not lane._queue and not lane._quick_queue
-        )
-        eventually(lambda: lane._staying == 0 and len(lane._idle) + 1 == len(lane._workers))
-        eventually(lambda: not lane._again)
-        eventually(lambda: set(lane._parked.values()) == {conn for conn in self.conns if not conn.closed})
+        crew, parking = lane._crew, lane._parking
+        eventually(lambda: crew.busy == 0 and not crew._running and crew.queues.is_empty())
+        eventually(lambda: crew._staying == 0 and len(crew._idle) + 1 == len(crew._workers))
+        eventually(lambda: not parking.again)
+        eventually(lambda: set(parking.parked.values()) == {conn for conn in self.conns if not conn.closed})
 
     def settle_hub(self, hub: GreenBackend) -> None:
         """The same of a hub."""
@@ -364,7 +363,7 @@ class World:
         for client in self.clients:
             client.close()
         for lane in self.lanes:
-            if not lane._stopping:
+            if not lane._crew.stopping:
                 lane.close()
         for hub in self.hubs:
             hub.close()

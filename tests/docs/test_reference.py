@@ -12,7 +12,7 @@ from command import call, commands
 from serving import Served
 from wire import request
 
-from dualwsgi.backends.threads import lane, routes, watchdog
+from dualwsgi.backends.threads import crew, followers, routes, watchdog
 from dualwsgi.config import Config, knobs
 from dualwsgi.gateway import requestbody
 from dualwsgi.gateway.phase import Phase, patience
@@ -97,9 +97,9 @@ def test_the_exit_codes_of_all_commands_are_told() -> None:
         ("explanation/lanes.md", "until four calls in a row were quick", routes.TRIALS == 4),
         ("explanation/lanes.md", "found waiting needs 64", routes.TRIALS_AGAIN == 64),
         ("explanation/lanes.md", "keeps the leader for 5 to 10 ms", watchdog.TICK == 0.005),
-        ("explanation/lanes.md", "for ten seconds after", lane.RESERVE_TIME == 10),
-        ("explanation/lanes.md", "its connection for 5 ms", lane.STAY == 0.005),
-        ("explanation/lanes.md", "go after 20 s", lane.IDLE_TIME == 20),
+        ("explanation/lanes.md", "for ten seconds after", crew.RESERVE_TIME == 10),
+        ("explanation/lanes.md", "its connection for 5 ms", followers.STAY == 0.005),
+        ("explanation/lanes.md", "go after 20 s", crew.IDLE_TIME == 20),
         ("explanation/life-of-a-request.md", "at most 64 KB", requestbody.BODY_HELD == 65536),
         ("explanation/life-of-a-request.md", "up to 256 KB", requestbody.DRAIN_LIMIT == 262144),
         ("explanation/stopping.md", "been silent for half a second", server.DRAIN_WINDOW == 0.5),

@@ -446,7 +446,7 @@ def test_a_thread_that_stays_in_its_call_is_replaced_up_to_a_bound(
 ) -> None:
     if kit.backend != "threads":
         pytest.skip("a greenlet that waits can be ended; one that does not has the hub")
-    monkeypatch.setattr("dualwsgi.backends.threads.lane.LOST_AFTER", SHORT)
+    monkeypatch.setattr("dualwsgi.backends.threads.latecalls.LOST_AFTER", SHORT)
     served = serve(stuck(gate), **DISTANT, threads=2, max_lost_threads=3, queue_timeout=30.0)
 
     def come_late(waiting: int) -> None:

@@ -1,4 +1,7 @@
-"""The threads backend: lanes of one leader and some followers.  It never imports greenlet."""
+"""The threads backend: lanes of one leader and some followers.  It never imports greenlet.
+
+lane.py says which file is for what.
+"""
 
 from .backend import ThreadsBackend
 

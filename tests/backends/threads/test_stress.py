@@ -74,7 +74,7 @@ def stress(world: World, seconds: float, **settings: float) -> None:
     world.check()
     limit = int(settings["limit"])
     assert world.most <= limit
-    assert len(lane._workers) <= limit + 2
+    assert len(lane._crew._workers) <= limit + 2
     assert answered >= 100 * seconds, "it was stress"
     run, asked = world.counts["run"], world.counts["asked"]
     assert set(run) <= set(asked)
@@ -98,7 +98,7 @@ def test_closing_in_the_middle_of_it_leaves_nothing(world: Make, limit: int) -> 
         here = world(**ACTS)
         lane = here.lane(limit=limit)
         close_in_the_middle(here, VERBS, lane)
-        assert not lane._workers
-        assert lane._busy == 0
-        assert not lane._staying
+        assert not lane._crew._workers
+        assert lane._crew.busy == 0
+        assert not lane._crew._staying
         here.check()
