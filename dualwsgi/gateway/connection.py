@@ -573,16 +573,34 @@ class Connection:
         self.since = turn.now
         return verdict
 
-    def _stamp(self, plan: ResponsePlan, size: int) -> Stamp | None:
-        """What makes a plain response with so much content of this plan; None if that takes more thought."""
+    def stamped(self, plan: ResponsePlan, length: int | None) -> Stamp | None:
+        """What makes the head of a plain response of this plan, and so much content as far as that is known;
+        None if that takes more thought."""
+        request = self.request
+        if self.body is not None or not request.is_plain:
+            return None
+        size = plan.length if length is None else length
+        stamp = plan.stamped_last if request.is_last else plan.stamped
+        return stamp if stamp[0] is self.site.stamp and stamp[1] == size else self._stamp(plan, size)
+
+    def _stamp(self, plan: ResponsePlan, size: int | None) -> Stamp | None:
+        """Makes what stamped() finds again."""
         date, request = self.site.stamp, self.request
-        if plan.never_has_content or plan.has_date or size > JOINED_UP_TO or plan.length not in (None, size):
+        if plan.never_has_content or plan.has_date or plan.length not in (None, size):
             return None
         if date is None or not request.is_plain:
             return None
+        if size is not None:
+            if size > JOINED_UP_TO:  # run() joins what is stamped
+                return None
+            framing = b"Content-Length: %d\r\n" % size
+        elif request.line.version is HTTP_11:
+            framing = b"Transfer-Encoding: chunked\r\n"
+        else:
+            return None
         close = b"Connection: close\r\n" if request.is_last else b""
-        head = b"%bContent-Length: %d\r\n%b%b\r\n" % (plan.head, size, close, date)
-        stamp = date, size, head, (plan.code, size, len(head) + size)
+        head = b"%b%b%b%b\r\n" % (plan.head, framing, close, date)
+        stamp = date, size, head, (plan.code, size or 0, len(head) + (size or 0))
         if request.is_last:
             plan.stamped_last = stamp
         else:

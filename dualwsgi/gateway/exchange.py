@@ -12,19 +12,24 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from ..errors import ApplicationError, ClientGone
-from ..http11.body import LAST_CHUNK, encode_chunk
+from ..http11.body import CRLF, LAST_CHUNK, chunk_line, encode_chunk
 from ..http11.response import UNSTAMPED, Framing, ResponsePlan, frame, plan_response
 from .input import FileWrapper
-from .outlet import JOINED_UP_TO
+from .outlet import COPIED_UP_TO
 from .site import logger
 
 if TYPE_CHECKING:
     from .connection import Connection
 
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
+
+# Found in the enumeration, each costs as much as a call.
+NONE, SIZED, CHUNKED, RAW = Framing.NONE, Framing.SIZED, Framing.CHUNKED, Framing.RAW
+OCTETS: Final = (bytes, bytearray)
+WHOLE: Final = (list, tuple)
 
 
 class Exchange:
@@ -122,38 +127,58 @@ class Exchange:
         self._result = result
         if type(result) is FileWrapper and self._respond_with_file(result):
             return
-        if not self.head_sent and isinstance(result, list | tuple):
+        if not self.head_sent and isinstance(result, WHOLE):
             self._respond_whole(result)
             return
-        length: int | None = None
-        try:
-            count = len(result)  # type: ignore[arg-type]  # most iterables have none
-        except TypeError:
-            count = -1
+        count = -1
+        if hasattr(result, "__len__"):  # most have none, and that is dear to find out by an exception
+            try:
+                count = len(result)  # type: ignore[arg-type]  # it has said that it has one
+            except TypeError:
+                pass
+        outlet = self._conn.outlet
+        has_begun = is_chunked = is_sized = False
+        size, line = 0, b""
         for data in result:
-            if data or not isinstance(data, bytes | bytearray):
-                if count == 1:  # PEP 3333: the only item tells the length
-                    length = len(data)
-                self.send(data, length)
-                if self.framing is Framing.NONE or self._overflowed:
-                    break  # the rest of the content is not sent, so it need not be made
+            if not has_begun or type(data) is not bytes or not data or (is_sized and len(data) > self.left):
+                if data or not isinstance(data, OCTETS):
+                    # PEP 3333: the only item tells the length.
+                    self.send(data, len(data) if count == 1 else None)
+                    if self.framing is NONE or self._overflowed:
+                        break  # the rest of the content is not sent, so it need not be made
+                    has_begun, is_chunked, is_sized = True, self.framing is CHUNKED, self.framing is SIZED
+                continue
+            # As send() does it, with less ado.  Each piece is on its way before the next is asked for, which
+            # may be long in coming (PEP 3333, "Buffering and Streaming").
+            if len(data) != size:  # mostly they are alike
+                size = len(data)
+                line = chunk_line(size)
+            self.content_sent += size
+            if not is_chunked:
+                if is_sized:
+                    self.left -= size
+                outlet.send(data)
+            elif size <= COPIED_UP_TO:
+                outlet.send(b"".join((line, data, CRLF)))
+            else:
+                outlet.send_all((line, data, CRLF))
         self.finish(0 if count in (0, 1) else None)
 
     def _respond_whole(self, result: list[bytes] | tuple[bytes, ...]) -> None:
         """The whole content is here: it is written at once, and what does not fit is left to park."""
         for data in result:
-            if not isinstance(data, bytes | bytearray):
+            if not isinstance(data, OCTETS):
                 raise _not_bytes(data)
         content = bytes(result[0]) if len(result) == 1 else b"".join(result)
         head = self._begin(len(content))
-        if self.framing is Framing.NONE:
+        if self.framing is NONE:
             content = b""
-        elif self.framing is Framing.SIZED:
+        elif self.framing is SIZED:
             content = self._fitted(content)
-        elif self.framing is Framing.CHUNKED:
+        elif self.framing is CHUNKED:
             content = (encode_chunk(content) if content else b"") + LAST_CHUNK
         self.content_sent += len(content)
-        if self.framing is Framing.SIZED and self.left:
+        if self.framing is SIZED and self.left:
             self._conn.outlet.send(head + content)
             raise self._too_short()
         self.ended = True
@@ -164,32 +189,29 @@ class Exchange:
 
         `length` is that of the whole content where it is known.
         """
-        if not isinstance(data, bytes | bytearray):
+        if not isinstance(data, OCTETS):
             raise _not_bytes(data)
         head = b"" if self.head_sent else self._begin(length)
         framing = self.framing
-        if framing is Framing.NONE:
+        if framing is NONE:
             data = b""
-        elif framing is Framing.SIZED:
+        elif framing is SIZED:
             data = self._fitted(data)
         self.content_sent += len(data)
-        if framing is Framing.CHUNKED and data:
-            data = encode_chunk(data)
-        if len(data) <= JOINED_UP_TO:
-            if head or data:
-                self._conn.outlet.send(head + data)
+        outlet = self._conn.outlet
+        if framing is CHUNKED and data:
+            outlet.send_all((head, chunk_line(len(data)), data, CRLF))
         else:
-            self._conn.outlet.send(head)
-            self._conn.outlet.send(data)
+            outlet.send_all((head, data))
 
     def finish(self, length: int | None = None) -> None:
         """The application has no more to say."""
         head = b"" if self.head_sent else self._begin(length)
-        if self.framing is Framing.SIZED and self.left:
+        if self.framing is SIZED and self.left:
             self._conn.outlet.send(head)
             raise self._too_short()
         self.ended = True
-        self._conn.outlet.send_last(head, LAST_CHUNK if self.framing is Framing.CHUNKED else b"")
+        self._conn.outlet.send_last(head, LAST_CHUNK if self.framing is CHUNKED else b"")
 
     def drop(self, result: object) -> None:
         """What the application returned is not to be sent."""
@@ -202,14 +224,15 @@ class Exchange:
         result, self._result = self._result, None
         close = getattr(result, "close", None)
         if close is not None:
-            _close(close, self._conn.describe())
+            _close(close, self._conn.describe)
 
     def close_aside(self, aside: Callable[[Callable[[], object]], None]) -> None:
         """close_result() by somebody else, and later."""
         result, self._result = self._result, None
         close = getattr(result, "close", None)
         if close is not None:
-            aside(partial(_close, close, self._conn.describe()))
+            told = self._conn.describe()  # which may be at another request by then
+            aside(partial(_close, close, lambda: told))
 
     def _too_short(self) -> ApplicationError:
         return ApplicationError(
@@ -225,6 +248,17 @@ class Exchange:
         if conn.is_tunnel:
             raise ClientGone("the application has the client's socket, and says all that is said there")
         conn.deadline.begin()
+        self.content_sent = 0
+        self._overflowed = False
+        stamp = conn.stamped(plan, length)
+        if stamp is not None:
+            size = stamp[1]
+            self.framing = CHUNKED if size is None else SIZED
+            self.left = size or 0
+            self.keep_alive = not conn.request.is_last
+            self.head_sent = True
+            conn.head_is_out(tunnel=False)
+            return stamp[2]
         line = conn.request.line
         decided = frame(
             plan,
@@ -235,11 +269,9 @@ class Exchange:
         )
         self.framing = decided.framing
         self.keep_alive = decided.keep_alive
-        self.left = decided.length if decided.framing is Framing.SIZED and decided.length is not None else 0
-        self.content_sent = 0
-        self._overflowed = False
+        self.left = decided.length if decided.framing is SIZED and decided.length is not None else 0
         self.head_sent = True
-        conn.head_is_out(tunnel=decided.framing is Framing.RAW)
+        conn.head_is_out(tunnel=decided.framing is RAW)
         date = b"" if plan.has_date else conn.site.date.line
         return b"%b%b%b\r\n" % (plan.head, decided.lines, date)
 
@@ -283,11 +315,11 @@ class Exchange:
             )
             self.plan = replace(plan, length=available, stamped=UNSTAMPED, stamped_last=UNSTAMPED)
         head = self._begin(available)
-        if self.framing is Framing.RAW:
+        if self.framing is RAW:
             self._conn.outlet.send(head)
             return False
         self.ended = True
-        if self.framing is not Framing.SIZED:
+        if self.framing is not SIZED:
             self._conn.outlet.send_last(head, b"")
             return True
         count, self.left = self.left, 0
@@ -296,11 +328,11 @@ class Exchange:
         return True
 
 
-def _close(close: Callable[[], object], request: str) -> None:
+def _close(close: Callable[[], object], describe: Callable[[], str]) -> None:
     try:
         close()
     except BaseException:
-        logger.exception("%s: close() of the application's iterable failed", request)
+        logger.exception("%s: close() of the application's iterable failed", describe())
 
 
 def _not_bytes(data: object) -> ApplicationError:

@@ -8,6 +8,7 @@ greenlet.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 JOINED_UP_TO: Final = 65536
 """Octets up to which head and content are joined for one write; beyond, copying costs more."""
+
+COPIED_UP_TO: Final = 16384
+"""Octets up to which a piece in the middle of a response is joined with what frames it."""
 
 
 class FileTail:
@@ -60,7 +64,7 @@ class Outlet:
         """What is left will not be sent."""
         self.rest = self.file = None
 
-    def send(self, data: bytes) -> None:
+    def send(self, data: bytes | memoryview) -> None:
         """Sends all of `data`; may wait.  Raises ClientGone, DeadlineExceeded, RequestTimeout."""
         rest: bytes | memoryview = data
         while rest:
@@ -77,6 +81,25 @@ class Outlet:
                 return
             rest = memoryview(rest)[sent:]
             self._left = min(self._timeout, self._left + sent * self._pace)
+
+    def send_all(self, buffers: Sequence[bytes]) -> None:
+        """send() of several buffers, by one write."""
+        size = sum(map(len, buffers))
+        if size <= COPIED_UP_TO:
+            self.send(b"".join(buffers))
+            return
+        try:
+            sent = self._stream.writev(buffers)
+        except BlockingIOError:
+            sent = 0
+        except OSError as error:
+            self._deadline.check_ended()
+            raise ClientGone(str(error)) from None
+        self._conn.turn.counters.bytes_sent += sent
+        if sent != size:
+            if sent:
+                self._left = min(self._timeout, self._left + sent * self._pace)
+            self.send(memoryview(b"".join(buffers))[sent:])
 
     def _wait(self) -> None:
         """Waits until the client may take more.  Raises DeadlineExceeded, RequestTimeout."""

@@ -238,6 +238,8 @@ class TlsStream:
             self._pending = self._pending[sent:]
 
     def writev(self, buffers: Sequence[bytes | memoryview]) -> int:
+        if sum(map(len, buffers)) <= BATCH:
+            return self._write(b"".join(buffers))  # records of their own, and writes, would cost more
         sent = 0
         for buffer in buffers:
             try:

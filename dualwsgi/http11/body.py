@@ -14,11 +14,17 @@ from . import grammar
 from .head import Limits
 
 LAST_CHUNK: Final = b"0\r\n\r\n"
+CRLF: Final = b"\r\n"
 
 
 def encode_chunk(data: bytes) -> bytes:
     """One chunk (RFC 9112 section 7.1).  `data` must not be empty: an empty chunk is the last."""
-    return b"%x\r\n%b\r\n" % (len(data), data)
+    return b"".join((chunk_line(len(data)), data, CRLF))
+
+
+def chunk_line(size: int) -> bytes:
+    """What precedes the content of a chunk; CRLF follows it."""
+    return b"%x\r\n" % size
 
 
 class Body(Protocol):

@@ -33,10 +33,10 @@ REASONS: Final = {
 }
 
 
-Stamp = tuple[bytes, int, bytes, tuple[int, int, int]]
-"""A Date line, a length of content, the whole head that they make of a plan, and what is noted of a response
-with it: the status, and octets of content and in all.  One tuple, so that threads that share a plan see all
-of it or none."""
+Stamp = tuple[bytes, int | None, bytes, tuple[int, int, int]]
+"""A Date line, a length of content (None: it goes in chunks), the whole head that they make of a plan, and
+what is noted of a response with it: the status, and octets of content and in all.  One tuple, so that threads
+that share a plan see all of it or none."""
 
 UNSTAMPED: Final[Stamp] = (b"", -1, b"", (0, 0, 0))
 

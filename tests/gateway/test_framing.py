@@ -25,6 +25,7 @@ CONTENTS: dict[str, Any] = {
     "a tuple": (b"content",),
     "a generator": lambda: (piece for piece in [b"con", b"", b"tent"]),
     "an empty generator": lambda: iter(()),
+    "a generator of one piece": lambda: iter([b"content"]),
     "a large piece": [b"x" * 70_000],
 }
 REQUESTS = {
@@ -76,7 +77,8 @@ def all_contents(status: str) -> tuple[App, list[str]]:
     apps = {}
     for number, content in enumerate(CONTENTS.values()):
         for other, headers in enumerate(HEADERS.values()):
-            if headers == HEADERS["right length"] and (callable(content) or sum(map(len, content)) != 7):
+            pieces = content() if callable(content) else content
+            if headers == HEADERS["right length"] and sum(map(len, pieces)) != 7:
                 continue
             apps[f"/{number}/{other}"] = answering(content, status, headers)
     return lambda environ, start_response: apps[environ["PATH_INFO"]](environ, start_response), list(apps)
@@ -324,6 +326,46 @@ def test_a_thousand_small_chunks_arrive_one_by_one(serve: Serve) -> None:
     answer = serve(answering(lambda: (b"%d" % number for number in range(1000)))).ask()
     assert len(answer.chunks) == 1000
     assert answer.body == b"".join(b"%d" % number for number in range(1000))
+
+
+PIECES = [
+    b"a",
+    b"b",
+    b"",
+    bytearray(b"cde"),
+    b"f" * 20_000,
+    b"g" * 20_000,
+    b"h" * 200_000,
+    bytearray(70_000),
+    b"i",
+]
+
+
+@pytest.mark.parametrize("window", [None, 4096])
+@pytest.mark.parametrize("framing", ["chunked", "sized", "close"])
+def test_pieces_of_all_sizes_arrive_as_they_are(
+    serve: Serve, over: str, framing: str, window: int | None
+) -> None:
+    content = b"".join(PIECES)
+    headers = [("Content-Length", str(len(content)))] if framing == "sized" else []
+    client = serve(answering(lambda: iter(PIECES), headers=headers), over=over).client(window=window)
+    asked = request(version="1.0") if framing == "close" else request()
+    for _ in range(1 if framing == "close" else 2):
+        answer = client.send(asked).response()
+        assert answer.framing == framing
+        assert answer.body == content
+        assert answer.chunks == ([len(piece) for piece in PIECES if piece] if framing == "chunked" else [])
+
+
+@pytest.mark.parametrize("declared", [1, 6, 20_006])
+def test_pieces_beyond_the_declared_length_are_dropped_and_told_once(
+    serve: Serve, said: Said, declared: int
+) -> None:
+    client = serve(answering(lambda: iter(PIECES), headers=[("Content-Length", str(declared))])).client()
+    assert client.send(request()).response().body == b"".join(PIECES)[:declared]
+    assert client.send(request()).response().body == b"".join(PIECES)[:declared]
+    client.leave()
+    assert ["more than the Content-Length" in line for line in said()] == [True, True]
 
 
 def test_one_application_under_several_connections_mixes_nothing_up(serve: Serve) -> None:

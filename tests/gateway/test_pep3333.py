@@ -94,6 +94,31 @@ def test_the_head_waits_for_the_first_content(serve: Serve, gate: Gate) -> None:
     assert client.response().body == b"late"
 
 
+@pytest.mark.usefixtures("clear_or_tls")
+@pytest.mark.parametrize(
+    ("headers", "rest"),
+    [(PLAIN, b"\r\n5\r\nthird\r\n0\r\n\r\n"), ([("Content-Length", "16")], b"third")],
+    ids=["chunked", "sized"],
+)
+def test_what_was_yielded_is_out_before_the_next_is_asked_for(
+    serve: Serve, gate: Gate, headers: list[tuple[str, str]], rest: bytes
+) -> None:
+    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterator[bytes]:
+        start_response("200 OK", headers)
+        yield b"first"
+        yield b"second"
+        gate.wait()
+        yield b"third"
+
+    client = serve(app).client().send(request())
+    gate.expect()
+    seen = b""
+    while not seen.endswith(b"second"):
+        seen += client.exactly(1)
+    gate.open()
+    assert client.exactly(len(rest)) == rest
+
+
 def test_start_response_may_be_called_by_the_first_next(serve: Serve) -> None:
     def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterator[bytes]:
         start_response("201 Created", PLAIN)
