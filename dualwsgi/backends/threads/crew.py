@@ -107,7 +107,7 @@ class Crew:
         """Waits up to `timeout` seconds until no connection is left; whether none is."""
         deadline = monotonic() + timeout
         with self._changed:
-            while self._parking.parked or self.has_work:
+            while self._parking.parked or self._has_work():
                 left = deadline - monotonic()
                 if left <= 0:
                     return False
@@ -165,9 +165,12 @@ class Crew:
 
     # The leader: requests
 
-    @property
     def has_work(self) -> bool:
         """Whether there are connections that are not parked."""
+        with self._lock:
+            return self._has_work()
+
+    def _has_work(self) -> bool:
         return bool(self.busy or self._staying or not self.queues.is_empty())
 
     def take(self, job: Job, now: float) -> bool:

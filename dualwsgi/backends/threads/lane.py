@@ -335,7 +335,9 @@ class Lane:
         """Seconds that the leader may sleep; without limit if there is nothing to watch."""
         if self._parking.again or self._orders or self._crew.stopping:
             return 0
-        if self._parking.parked or self._crew.has_work or self._resting:
+        parked = self._parking.parked
+        # What is parked counts once more after the crew: one may have been put back between.
+        if parked or self._resting or self._crew.has_work() or parked:
             return max(0.0, self._next_chores - turn.now)
         self._tick(monotonic())  # what is held back would else be held back for long
         self._next_chores = self._next_sweep = 0.0  # nobody expects them at a certain time now

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from wire import PATIENCE, eventually
@@ -78,6 +79,46 @@ def test_a_watchdog_that_saw_nothing_go_on_is_there_for_the_call_that_comes_then
     assert clients[2].ask("fast 102").answer() == 102
     gate.open()
     assert clients[0].answer() == 100
+    here.settle(lane)
+
+
+class Glanced(dict[int, Any]):
+    """A lane's parked connections, which hold up who asks whether there are any."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate: Gate | None = None
+
+    def __len__(self) -> int:
+        count = super().__len__()
+        gate, self.gate = self.gate, None
+        if gate is not None:
+            gate.wait()
+        return count
+
+
+def test_a_leader_does_not_fall_asleep_over_a_connection_that_is_put_back_just_then(world: Make) -> None:
+    """Nothing may come on it any more but its deadline."""
+    call, look = Gate(), Gate()
+    here = world(stream=call.wait)
+    lane = here.lane(Unwatched, shortest=0.02)
+    client = here.client()
+    client.ask("stream 1")
+    call.expect()
+    parked = Glanced()
+
+    def swap() -> None:
+        lane._parking.parked = parked
+        parked.gate = look
+
+    lane.poke(swap)
+    look.expect()  # there are none
+    call.open()
+    eventually(lambda: lane._crew._idle)
+    here.conns[0].late = True
+    look.open()
+    eventually(lambda: here.conns[0].closed)  # who read the answer would wake it
+    assert client.answer() == 1
     here.settle(lane)
 
 
