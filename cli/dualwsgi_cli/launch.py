@@ -122,6 +122,7 @@ def run_alone(plan: Plan) -> int:
         # the application may take longer than whoever stops it waits.
         signal.signal(signal.SIGTERM, lambda number, _: os._exit(128 + number))
     server = make_server(plan)
+    server.owns_process = True
     gc.freeze()  # what is loaded stays: looking through all of it for garbage would stop every request
     raise_limit()
     with held_pid_file(plan.config):

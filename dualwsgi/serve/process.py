@@ -17,6 +17,7 @@ from time import monotonic
 from typing import Any, Final
 
 from .channel import Channel, pair
+from .ending import EXIT_FORCED
 from .identity import Identity
 from .job import EXIT_LOAD, Job
 
@@ -155,5 +156,9 @@ def why_it_died(process: Process, code: int | None) -> str:
         return f"was killed by {name}{hints.get(-code, '')}"  # type: ignore[call-overload]
     if code == EXIT_LOAD:
         return "could not begin"
+    if process.leaving and code == EXIT_FORCED:
+        return "was ended, as it had not left within the grace time: what kept it stands above"
+    if process.leaving:
+        return f"exited with code {code} when it was to leave"
     doing = "before it was ready" if not process.ready else "though nobody told it to"
     return f"exited with code {code}, {doing}"

@@ -30,6 +30,7 @@ from ..gateway.timed import TimedConnection
 from ..native import start_native
 from ..seam import Backend, Door, Share, Stream, Turn, View
 from .census import Census
+from .ending import END_MARGIN, end_in_time
 from .health import Health
 from .hooks import find_hook, request_hooks, start_worker, stop_worker
 from .listener import Listener, open_listener
@@ -45,6 +46,9 @@ logger = logging.getLogger("dualwsgi")
 
 DRAIN_WINDOW: Final = 0.5
 """Seconds of silence after which a connection that waits for a request is closed when the server stops."""
+
+NAMED_MOST: Final = 5
+"""Requests that are named in the log when they are cut off."""
 
 # A hang-up stops it gently, too: to be left behind by a terminal is no reason to drop requests.
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1)
@@ -134,6 +138,8 @@ class Server:
         """The process that has this one as its worker; 0 for none."""
         self.lineage = ""
         """What this supervisor has in common with those before and after it, by upgrades; "" for none."""
+        self.owns_process = False
+        """Nothing else is to be done by this process: a signal to stop bounds its life, whatever keeps it."""
         self.started = 0.0
         """When it began to serve, in monotonic seconds; 0.0 before."""
         limit = config.limit_per_address
@@ -141,6 +147,7 @@ class Server:
         self._stop_wanted = False
         self._bell: SignalQueue | None = None  # what wakes serve_forever()
         self._signalled = False
+        self._signals_to_stop = 0
         self._hurry = False
         self._stopped = False
 
@@ -333,13 +340,26 @@ class Server:
                 listener.close()
             finished = self._wait(backend, deadline, window, meanwhile)
             if not finished:
-                logger.warning("stopping with requests still running: the grace time is over")
+                self._tell_unfinished(backend.look())
             backend.close()
             if self._stopped_hook is not None:
                 stop_worker(self._stopped_hook, self)
             self._release()
             self._stopped = True
             return finished
+
+    @staticmethod
+    def _tell_unfinished(view: View) -> None:
+        at_it = [*(call.conn for call in view.calls), *view.queued]
+        said = "; ".join(conn.describe() for conn in at_it[:NAMED_MOST])
+        if len(at_it) > NAMED_MOST:
+            said += f"; and {len(at_it) - NAMED_MOST} more"
+        logger.warning(
+            "the grace time is over; cut off: requests in hand %d%s, other connections %d",
+            len(at_it),
+            f" ({said})" if said else "",
+            len(view.parked),
+        )
 
     def _want_stop(self) -> None:
         self._stop_wanted = True
@@ -388,7 +408,7 @@ class Server:
         elif not self._stop_wanted:
             self._watchers.open_control()  # now it is known that the process is the server's
         in_main = threading.current_thread() is threading.main_thread()
-        self._bell = SignalQueue(SIGNALS if in_main else ())
+        self._bell = SignalQueue(SIGNALS if in_main else (), noted=self._on_signal)
         try:
             if ready is not None:
                 ready()
@@ -416,6 +436,17 @@ class Server:
         assert self._bell is not None
         self.backend.wait_readable(self._bell.fileno(), seconds)
         self._take_signals()
+
+    def _on_signal(self, number: signal.Signals) -> None:
+        """In the signal's handler, and so though the loop may stand still."""
+        if number == signal.SIGUSR1 or not self.owns_process:
+            return
+        self._signals_to_stop += 1
+        config = self.config
+        if number == signal.SIGQUIT or self._signals_to_stop == 2:
+            end_in_time(END_MARGIN)
+        elif self._signals_to_stop == 1:
+            end_in_time(config.drain_delay + config.graceful_timeout + END_MARGIN)
 
     def _take_signals(self) -> None:
         assert self._bell is not None

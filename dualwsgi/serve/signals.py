@@ -29,12 +29,17 @@ class SignalQueue:
     """Takes signals over from now on; `close()` gives them back.  For the main thread.
 
     Its descriptor is readable while a signal, or a call handed over by `post`, has not been taken.
-    Without signals it is a bell, which any thread may own.
+    Without signals it is a bell, which any thread may own.  `noted` is called by the handler itself,
+    though the loop never comes round again.
     """
 
     def __init__(
-        self, numbers: Iterable[signal.Signals] = (), ignored: Iterable[signal.Signals] = ()
+        self,
+        numbers: Iterable[signal.Signals] = (),
+        ignored: Iterable[signal.Signals] = (),
+        noted: Callable[[signal.Signals], object] = lambda _: None,
     ) -> None:
+        self._noted = noted
         self._came: deque[signal.Signals] = deque()
         self._calls: deque[Callable[[], None]] = deque()
         self._previous: dict[signal.Signals, Any] = {}
@@ -65,6 +70,7 @@ class SignalQueue:
             return
         self._came.append(signal.Signals(number))
         self._pull()
+        self._noted(signal.Signals(number))
 
     def ring(self) -> None:
         """Makes the descriptor readable; from any thread."""

@@ -33,6 +33,7 @@ from typing import Any, Final
 from ..config import parse_bind
 from ..errors import ConfigError
 from .channel import Channel
+from .ending import END_MARGIN, end_in_time
 from .errorlog import FLEET_FORM, set_up_log, tell
 from .handdown import hand_down, hide_arguments
 from .job import EXIT_LOAD, Job
@@ -163,6 +164,9 @@ class Worker:
                 window = self._look()
         if self._share is not None:
             self._share.leave()
+        # Its supervisor would kill it a moment later, but knows less, and may be gone.
+        grace = 0.0 if self._at_once else server.config.graceful_timeout
+        end_in_time(grace + END_MARGIN)
         if self._at_once:
             server.stop(0.0)
         else:

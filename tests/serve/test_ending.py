@@ -1,0 +1,85 @@
+"""A process that was told to stop ends, whatever the application keeps it with, and says what that was."""
+
+from __future__ import annotations
+
+import re
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from fleet import Fleet
+from wire import Client, eventually, request
+
+APP = """\
+import atexit, threading
+from dualwsgi.serve import server, worker
+server.END_MARGIN = worker.END_MARGIN = 0.1
+
+def wait_long():
+    threading.Event().wait(60)
+
+def app(environ, start_response):
+    start_response('200 OK', [])
+    return [b'served']
+
+def computing(environ, start_response):
+    print('computing', flush=True)
+    while True:
+        pass
+
+what = {what!r}
+if what == 'a thread':
+    threading.Thread(target=wait_long, name='keeper').start()
+if what == 'atexit':
+    atexit.register(wait_long)
+if what == 'a call':
+    app = computing
+"""
+
+Start = Callable[..., Fleet]
+
+
+@pytest.fixture
+def start(tmp_path: Path, backend: str) -> Iterator[Start]:
+    fleets: list[Fleet] = []
+
+    def run(what: str, *options: str) -> Fleet:
+        (tmp_path / "keeping.py").write_text(APP.format(what=what))
+        common = ("--bind", "127.0.0.1:0", "--backend", backend, "--graceful-timeout", "0.1")
+        fleets.append(Fleet(tmp_path, *common, *options, target="keeping:app"))
+        return fleets[-1]
+
+    yield run
+    for fleet in fleets:
+        fleet.kill()
+
+
+@pytest.mark.parametrize(("what", "told"), [("a thread", "keeper"), ("atexit", ".*")])
+def test_what_keeps_a_process_keeps_it_no_longer_than_the_grace_time(
+    start: Start, what: str, told: str
+) -> None:
+    fleet = start(what)
+    fleet.serves()
+    assert fleet.stop() == 1
+    assert re.search(rf"process {fleet.pid} was told to stop and is ended now.*; kept by {told}", fleet.log)
+
+
+def test_a_worker_ends_by_itself_and_says_what_has_kept_it(start: Start) -> None:
+    fleet = start("a thread", "--supervise")
+    fleet.serves()
+    assert fleet.stop() == 0
+    assert re.search(r"process \d+ was told to stop.*; kept by keeper", fleet.log)
+    assert "was ended, as it had not left within the grace time: what kept it stands above" in fleet.log
+
+
+@pytest.mark.parametrize("backend", ["green"], indirect=True)  # on threads others look for signals
+def test_a_call_that_computes_for_ever_keeps_no_process(start: Start) -> None:
+    fleet = start("a call", "--max-blocking-time", "0")
+    with Client(fleet.serves()) as client:
+        client.send(request())
+        fleet.says("computing")
+        fleet.signal(signal.SIGTERM)
+        eventually(lambda: fleet.process.poll() is not None)
+    assert fleet.process.poll() == 1
+    assert re.search(r"; kept by MainThread at .*keeping.py:\d+, in computing", fleet.log)
