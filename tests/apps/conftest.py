@@ -49,7 +49,7 @@ def server(request: pytest.FixtureRequest, place: Path) -> Iterator[str]:
         stderr=subprocess.PIPE,
         stdin=subprocess.DEVNULL,
         text=True,
-        env=own | {"PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1", "SITES_PLACE": str(home)},
+        env=own | {"PYTHONUNBUFFERED": "1", "SITES_PLACE": str(home)},
     )
     try:
         assert process.stderr is not None
