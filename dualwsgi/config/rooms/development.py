@@ -10,7 +10,7 @@ from .room import Room
 __all__ = ["Development"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
 class Development(Room):
     __slots__ = ()
     heading = "Development"

@@ -11,7 +11,7 @@ from .room import Room
 __all__ = ["Hooks"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
 class Hooks(Room):
     __slots__ = ()
     heading = "Hooks"

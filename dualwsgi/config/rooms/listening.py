@@ -13,7 +13,7 @@ __all__ = ["BackendName", "Listening"]
 BackendName = Literal["threads", "green"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
 class Listening(Room):
     __slots__ = ()
     heading = "Addresses and backend"

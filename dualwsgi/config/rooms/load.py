@@ -10,7 +10,7 @@ from .room import Room
 __all__ = ["Load"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
 class Load(Room):
     __slots__ = ()
     heading = "How much at once"

@@ -11,7 +11,7 @@ from .room import Room
 __all__ = ["Proxies"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
 class Proxies(Room):
     __slots__ = ()
     heading = "Proxies in front"

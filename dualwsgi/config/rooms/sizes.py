@@ -10,7 +10,7 @@ from .room import Room
 __all__ = ["Sizes"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
 class Sizes(Room):
     __slots__ = ()
     heading = "How large"

@@ -17,7 +17,7 @@ ClockMode = Literal["off", "sampled", "all"]
 AUTO = "auto"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
 class Telling(Room):
     __slots__ = ()
     heading = "What it tells"

@@ -10,7 +10,7 @@ from .room import Room
 __all__ = ["Workers"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
 class Workers(Room):
     __slots__ = ()
     heading = "Worker processes"
