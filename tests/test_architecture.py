@@ -143,6 +143,12 @@ def test_the_library_stands_on_the_standard_library_and_greenlet() -> None:
     assert offenders("dualwsgi", foreign) == {}
 
 
+def test_the_command_line_stands_on_typer_and_rich() -> None:
+    # An editable install shows the whole checkout, which a wheel does not hold.
+    own = {"dualwsgi_cli", "typer", "rich"} | sys.stdlib_module_names
+    assert offenders("cli/dualwsgi_cli", lambda path: outside_imports(path) - own) == {}
+
+
 def test_nobody_imports_the_process_that_locust_patches() -> None:
     driver = ("compare", "driver")
     assert offenders("dualwsgi", lambda path: driver in {names[:2] for names in house_imports(path)}) == {}
