@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import pytest
 from serving import Served, answering
 from table import table
-from wire import request
+from wire import CLOSE, request
 
-from dualwsgi.errors import ApplicationError
+from dualwsgi.errors import ApplicationError, ClientGone
 
 Serve = Callable[..., Served]
 LINK = [("Link", "</style.css>; rel=preload; as=style")]
@@ -85,3 +86,20 @@ def test_what_must_not_be_sent_is_an_error_and_the_application_may_go_on(
         answer = served.ask(octets)
         assert (answer.status, answer.interim) == (200, [])
     assert len(raised) == 2
+
+
+def test_whoever_keeps_the_means_writes_to_nobody_once_the_connection_is_closed(
+    serve: Serve, clear_or_tls: str
+) -> None:
+    kept: list[Callable[..., None]] = []
+
+    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+        kept.append(environ["wsgi.early_hints"])
+        return answering()(environ, start_response)
+
+    client = serve(app).client()
+    assert client.send(request("GET", "/", CLOSE)).response().status == 200
+    client.leave()
+    # Not "Bad file descriptor": then it had tried to write, and that number is soon another client's.
+    with pytest.raises(ClientGone, match="the connection is closed"):
+        kept[0](LINK)
