@@ -36,7 +36,7 @@ def test_values_are_tidied() -> None:
     assert [str(address) for address in config.addresses] == [":80", "unix:/run/app.sock"]
 
 
-@pytest.mark.parametrize(
+@table(
     ("field", "value", "says"),
     [
         ("threads", 0, "threads: 0 is out of range; give a whole number from 1 to 10000"),
@@ -92,7 +92,7 @@ def test_the_bounds_themselves_are_allowed(name: str) -> None:
 # Text
 
 
-@pytest.mark.parametrize(
+@table(
     ("field", "text", "value"),
     [
         ("threads", "8", 8),
@@ -132,7 +132,7 @@ def test_what_a_knob_writes_it_also_reads(name: str) -> None:
             assert knob.parse(knob.write(bound), name) == bound
 
 
-@pytest.mark.parametrize(
+@table(
     ("field", "text", "says"),
     [
         ("threads", "many", "'many' is not a whole number"),
@@ -161,7 +161,7 @@ def test_unset_empty_and_foreign_variables_count_for_nothing() -> None:
 # Addresses
 
 
-@pytest.mark.parametrize(
+@table(
     ("text", "address"),
     [
         ("127.0.0.1:8000", BindAddress("tcp", "127.0.0.1", 8000)),
@@ -182,7 +182,7 @@ def test_an_address_is_parsed_and_written_back(text: str, address: BindAddress) 
     assert parse_bind(str(address)) == address
 
 
-@pytest.mark.parametrize(
+@table(
     ("text", "cure"),
     [
         ("", "HOST:PORT"),

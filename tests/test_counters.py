@@ -7,6 +7,7 @@ import threading
 from time import monotonic
 
 import pytest
+from table import table
 
 from dualwsgi.counters import (
     FACTS,
@@ -48,7 +49,7 @@ def note(
 LENGTHS = [0.0, 1e-9, 1e-6, 29e-6, 30.6e-6, 1e-3, 0.5, 1.99, 2.0, 2.01, 3600.0]
 
 
-@pytest.mark.parametrize("seconds", LENGTHS)
+@table("seconds", LENGTHS)
 def test_a_bucket_holds_its_lengths_and_is_narrow(seconds: float) -> None:
     low, high = bounds_of(bucket_of(seconds))
     assert low <= seconds < high
@@ -57,7 +58,7 @@ def test_a_bucket_holds_its_lengths_and_is_narrow(seconds: float) -> None:
         assert abs(middle_of(bucket_of(seconds)) - seconds) <= 0.034 * seconds
 
 
-@pytest.mark.parametrize("low", [1e-7, 3.1e-5, 0.1, 1.9])
+@table("low", [1e-7, 3.1e-5, 0.1, 1.9])
 def test_many_at_once_count_as_one_by_one(low: float) -> None:
     lengths = [low * random.Random(7).uniform(1, 3) for _ in range(500)] + [low]
     at_once, each = Histogram(), Histogram()

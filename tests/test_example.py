@@ -8,6 +8,7 @@ from wsgiref.util import setup_testing_defaults
 from wsgiref.validate import validator
 
 import pytest
+from table import table
 
 from dualwsgi import example
 
@@ -70,7 +71,7 @@ def test_echo_keeps_the_content_type_and_forbids_running_it() -> None:
     assert headers["Content-Security-Policy"] == "sandbox"
 
 
-@pytest.mark.parametrize(
+@table(
     ("method", "path", "query", "body", "status"),
     [
         ("GET", "/nothing", "", b"", "404 Not Found"),

@@ -6,11 +6,12 @@ import subprocess
 import sys
 
 import pytest
+from table import table
 
 import dualwsgi
 
 
-@pytest.mark.parametrize("name", dualwsgi.__all__)
+@table("name", dualwsgi.__all__)
 def test_every_public_name_can_be_had(name: str) -> None:
     assert getattr(dualwsgi, name)
     assert name in dir(dualwsgi)

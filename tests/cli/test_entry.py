@@ -6,14 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
+from table import table
 
 import dualwsgi
 import dualwsgi_cli
 from dualwsgi_cli.entry import wants_patch
 
 
-@pytest.mark.parametrize(
+@table(
     ("arguments", "environ", "expected"),
     [
         ("run hello:app --backend green", {}, True),

@@ -7,10 +7,10 @@ import sys
 from collections.abc import Sequence
 from unittest.mock import patch
 
-import pytest
 from command import call
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from table import table
 
 from dualwsgi.config import LogTarget, Switch, knobs
 from dualwsgi_cli.flags import Asked, flag_of, read_plainly
@@ -61,7 +61,7 @@ def test_both_ways_make_the_same_of_a_plain_line(line: list[str], names: bool, a
     assert asked == by_typer(arguments)
 
 
-@pytest.mark.parametrize(
+@table(
     "line",
     [
         *("", "--help", "--version", "config", "top", "ctl stop", "run --help", "run -h"),

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from table import table
 
 from dualwsgi.compare.answers import REQUESTS_MAX, Answers, differences
 from dualwsgi.compare.asking import ask
@@ -28,7 +29,7 @@ def test_equal_answers_do_not_differ_and_the_date_is_not_looked_at() -> None:
     assert differences(said((200, PLAIN, b"a")), said((200, later, b"a")), NAMES) == ([], [])
 
 
-@pytest.mark.parametrize(
+@table(
     ("ours", "theirs", "told"),
     [
         ((500, PLAIN, b"a"), (200, PLAIN, b"a"), "status is '200' on threads, '500' on green"),

@@ -6,11 +6,12 @@ import math
 import random
 
 import pytest
+from table import table
 
 from dualwsgi.compare.paired import Interval, ratio_interval, student_quantile
 
 
-@pytest.mark.parametrize(
+@table(
     ("share", "freedom", "expected"),
     [
         (0.975, 1, 12.706),
@@ -28,7 +29,7 @@ def test_the_quantiles_are_those_of_the_printed_table(share: float, freedom: int
     assert student_quantile(share, freedom) == pytest.approx(expected, abs=6e-4)
 
 
-@pytest.mark.parametrize(("share", "freedom"), [(0.49, 3), (1.0, 3), (0.9, 0)])
+@table(("share", "freedom"), [(0.49, 3), (1.0, 3), (0.9, 0)])
 def test_a_quantile_that_does_not_exist_is_refused(share: float, freedom: int) -> None:
     with pytest.raises(ValueError, match="share must be"):
         student_quantile(share, freedom)

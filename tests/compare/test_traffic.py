@@ -7,13 +7,14 @@ import random
 import re
 
 import pytest
+from table import table
 
 from dualwsgi.compare.locust import _shares
 from dualwsgi.compare.traffic import GRID, Ask, GeneratorFailed, Traffic, bucket, merged, parse_ask
 from dualwsgi.compare.wrk import parse, script
 
 
-@pytest.mark.parametrize(
+@table(
     ("text", "body", "expected"),
     [
         ("/", b"", Ask("/")),
@@ -27,9 +28,7 @@ def test_a_request_is_read(text: str, body: bytes, expected: Ask) -> None:
     assert parse_ask(text, {}, body) == expected
 
 
-@pytest.mark.parametrize(
-    "text", ["", "a", "http://x/", "GET", "get /", "GET / HTTP/1.1", "/\x01", "/é", "G.T /"]
-)
+@table("text", ["", "a", "http://x/", "GET", "get /", "GET / HTTP/1.1", "/\x01", "/é", "G.T /"])
 def test_what_is_no_request_is_refused_with_a_cure(text: str) -> None:
     with pytest.raises(ValueError, match="give "):
         parse_ask(text, {})
@@ -62,9 +61,7 @@ def test_rate_counts_what_went_well_and_busy_what_it_would_have_worked() -> None
     assert math.isnan(Traffic(0.0, 0, {}, {}, 0.0).rate)
 
 
-@pytest.mark.parametrize(
-    ("users", "processes", "expected"), [(5, 2, [3, 2]), (1, 4, [1]), (4, 4, [1, 1, 1, 1]), (64, 1, [64])]
-)
+@table(("users", "processes", "expected"), [(5, 2, [3, 2]), (1, 4, [1]), (4, 4, [1, 1, 1, 1]), (64, 1, [64])])
 def test_processes_share_the_users(users: int, processes: int, expected: list[int]) -> None:
     assert _shares(users, processes) == expected
 

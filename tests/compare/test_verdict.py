@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from synthetic import comparison
+from table import table
 
 from dualwsgi.compare.rounds import sides_of
 from dualwsgi.compare.verdict import MATTERS, Verdict, judge
@@ -63,7 +64,7 @@ def test_a_difference_that_is_sure_and_small_is_none(factor: float, told: bool) 
     assert bool(found(verdict)) is told
 
 
-@pytest.mark.parametrize(
+@table(
     ("figure", "factor", "told"),
     [
         ("rss", 1.08, False),  # 3.2 MB more than 40
@@ -189,9 +190,7 @@ def test_what_was_interrupted_is_judged_by_its_whole_rounds() -> None:
 # Sides
 
 
-@pytest.mark.parametrize(
-    "texts", [["threads"], ["threads", "green", "green"], ["threads", "fast"], ["", "green"]]
-)
+@table("texts", [["threads"], ["threads", "green", "green"], ["threads", "fast"], ["", "green"]])
 def test_sides_that_cannot_be_compared_are_refused_with_a_cure(texts: list[str]) -> None:
     with pytest.raises(ValueError, match="give "):
         sides_of(texts)

@@ -5,6 +5,7 @@ What is no Python and no command is read by the program that it is for, where th
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import shutil
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 from blocks import Block, Session, blocks, commands, matches
 from ports import free_port
+from table import table
 
 from dualwsgi.config import Config
 from dualwsgi.serve.configfile import open_file
@@ -34,30 +36,35 @@ LEFT = {
 os.environ["PATH"] += ":/usr/sbin:/sbin"
 
 
+@functools.cache
+def blocks_of(page: Path) -> list[Block]:
+    return list(blocks(page))
+
+
 def short(page: Path) -> str:
     return page.relative_to(ROOT).as_posix()
 
 
 def all_blocks(langs: set[str]) -> list[object]:
-    found = [(page, block) for page in PAGES for block in blocks(page) if block.lang in langs]
+    found = [(page, block) for page in PAGES for block in blocks_of(page) if block.lang in langs]
     return [pytest.param(page, block, id=f"{short(page)}:{block.line}") for page, block in found]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=short)
+@table("page", PAGES, ids=short)
 def test_every_block_is_of_a_kind_that_is_run_or_read(page: Path) -> None:
     known = DONE | READ | set(LEFT)
-    unknown = [f"line {block.line}: {block.lang!r}" for block in blocks(page) if block.lang not in known]
+    unknown = [f"line {block.line}: {block.lang!r}" for block in blocks_of(page) if block.lang not in known]
     assert not unknown, f"say what it is, so that it is run or read: {unknown}"
     fences = [line for line in page.read_text().splitlines() if line.lstrip().startswith("```")]
-    assert len(fences) == 2 * len(list(blocks(page))), "a block is not closed, or not seen"
+    assert len(fences) == 2 * len(blocks_of(page)), "a block is not closed, or not seen"
 
 
 def is_done(page: Path) -> bool:
-    return any(block.lang in DONE and not block.excuse for block in blocks(page))
+    return any(block.lang in DONE and not block.excuse for block in blocks_of(page))
 
 
 def serves(page: Path) -> bool:
-    return any(block.lang == "console" and not block.excuse for block in blocks(page))
+    return any(block.lang == "console" and not block.excuse for block in blocks_of(page))
 
 
 # The rest are done by -m soak: every command is a process, and processes take their time.
@@ -141,7 +148,7 @@ def test_haproxy_takes_its_configuration(page: Path, block: Block, tmp_path: Pat
 )
 def test_systemd_takes_its_units(page: Path, tmp_path: Path) -> None:
     program = needs("systemd-analyze")
-    units = [block for block in blocks(page) if block.title.endswith((".service", ".socket"))]
+    units = [block for block in blocks_of(page) if block.title.endswith((".service", ".socket"))]
     if not units:
         pytest.skip("no units on this page")
     for unit in units:
@@ -167,7 +174,7 @@ def test_systemd_takes_its_units(page: Path, tmp_path: Path) -> None:
 # The helper itself
 
 
-@pytest.mark.parametrize(
+@table(
     ("expected", "found", "answer"),
     [
         ("", "anything", True),

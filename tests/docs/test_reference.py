@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
 from command import call, commands
 from serving import Served
+from table import table
 from wire import request
 
 from dualwsgi.backends.threads import crew, followers, routes, watchdog
@@ -90,7 +90,7 @@ def test_the_exit_codes_of_all_commands_are_told() -> None:
             assert f"| {code} | " in page, f"{file.name} ends with {code}"
 
 
-@pytest.mark.parametrize(
+@table(
     ("page", "says", "holds"),
     [
         ("explanation/lanes.md", "at most 0.2 ms off the processor", routes.QUICK_WAIT == 0.0002),

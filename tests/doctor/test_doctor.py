@@ -11,6 +11,7 @@ import re
 from pathlib import Path
 
 import pytest
+from table import table
 
 from dualwsgi.doctor import WAYS, Level, NoSuchTarget, Report, examine
 from dualwsgi.doctor.knowledge import CALLS, KEYS, METHODS, MISSING, NAMES, RULES, exists
@@ -42,7 +43,7 @@ def files_of(name: str) -> list[Path]:
     return list(path.rglob("*.py")) if path.is_dir() else [path.with_suffix(".py")]
 
 
-@pytest.mark.parametrize("name", APPLICATIONS)
+@table("name", APPLICATIONS)
 def test_each_application_of_the_corpus_is_told_what_it_says_and_no_more(name: str) -> None:
     found, wanted = told(examine(name, CORPUS)), expected(files_of(name))
     assert (found - wanted, wanted - found) == (set(), set()), "false alarms, and what was missed"
@@ -65,7 +66,7 @@ def test_a_directory_is_read_whole_and_a_file_as_a_module() -> None:
     assert told(examine(str(CORPUS / "hello.py"))) == expected(files_of("hello"))
 
 
-@pytest.mark.parametrize(
+@table(
     ("name", "verdicts"),
     [
         ("clean", (Level.WORKS, Level.WORKS, Level.WORKS)),
@@ -133,7 +134,7 @@ def test_nothing_of_the_application_is_run(tmp_path: Path) -> None:
     assert examine("app", tmp_path).modules == 1
 
 
-@pytest.mark.parametrize(
+@table(
     ("target", "says"),
     [
         ("hello:hello_word", "did you mean hello_world"),

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from serving import Gate, Served, answering, echo
+from table import table
 from wire import CLOSE, eventually, request
 
 from dualwsgi.config import Config
@@ -114,7 +115,7 @@ def test_no_log_and_no_figure_tells_of_them(serve: Serve, tmp_path: Path) -> Non
     assert served.counter("requests") == 1
 
 
-@pytest.mark.parametrize("path", ["livez", "/a b", "/a?b", "/%61", "/\u00e4", None])
+@table("path", ["livez", "/a b", "/a?b", "/%61", "/\u00e4", None])
 def test_what_is_no_path_is_refused(path: Any) -> None:
     with pytest.raises(ConfigError, match=r"livez_path: .* is no path; give a path such as /livez"):
         Config(livez_path=path)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from serving import Served, answering, echo
+from table import table
 from wire import CHUNKED, Client, chunked, eventually, request
 
 from dualwsgi.serve.census import _block
@@ -185,7 +186,7 @@ def test_connections_are_counted_by_address_and_not_on_unix_sockets(serve: Serve
         assert client.send(request()).response().status == 200
 
 
-@pytest.mark.parametrize(
+@table(
     ("one", "other", "same"),
     [
         ("127.0.0.1", "127.0.0.1", True),

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from serving import Gate, Kit, Served, answering
+from table import table
 from wire import Response, eventually, request
 
 from dualwsgi.backends import queueing
@@ -107,7 +108,7 @@ def test_who_waited_too_long_is_refused_when_a_call_ends_and_not_only_by_the_clo
     assert served.ask().status == 200
 
 
-@pytest.mark.parametrize(
+@table(
     ("target", "waited", "limit"),
     [(0.0, 0.05, 30.0), (0.0, 5.0, 30.0), (0.5, 0.05, 30.0), (0.5, 0.15, 0.5), (60.0, 5.0, 30.0)],
 )

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 
 import pytest
+from table import table
 
 from dualwsgi.green import Hub
 from dualwsgi.green.poller import EDGE, ONESHOT, READ, WRITE, EpollPoller, Poller, SelectorPoller, Waker
@@ -19,7 +20,7 @@ POLLERS: list[Callable[[], Poller]] = [
 ]
 
 
-@pytest.mark.parametrize("new", POLLERS)
+@table("new", POLLERS)
 def test_registered_events_are_reported(new: Callable[[], Poller]) -> None:
     poller = new()
     a, b = socket.socketpair()

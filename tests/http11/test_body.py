@@ -31,7 +31,7 @@ def feed_all(pieces: Iterable[bytes], limits: Limits = LIMITS) -> bytes:
 # By Content-Length -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("length", [0, 1, 2, 5])
+@table("length", [0, 1, 2, 5])
 def test_a_sized_body_ends_after_its_length_whatever_follows(length: int) -> None:
     data = request("POST / HTTP/1.1", f"Content-Length: {length}", body=b"GET /"[:length])
     check_accepted(data, content=b"GET /"[:length])
@@ -238,9 +238,7 @@ def test_chunks_together_may_hold_as_much_as_a_body_may() -> None:
     check_refused(CHUNKED + b"3\r\nabc\r\n3\r\ndef\r\n0\r\n\r\n", 413, limits)
 
 
-@pytest.mark.parametrize(
-    "size", [b"40000001", b"ffffffff", b"100000000", b"ffffffffffffffff", b"8000000000000000"]
-)
+@table("size", [b"40000001", b"ffffffff", b"100000000", b"ffffffffffffffff", b"8000000000000000"])
 def test_a_chunk_that_is_too_large_is_refused_before_its_content(size: bytes) -> None:
     check_refused(CHUNKED + size + b"\r\n", 413)
 
@@ -294,7 +292,7 @@ def test_content_that_came_before_a_fault_is_handed_out_before_it() -> None:
         body.feed(b"x\r\n")
 
 
-@pytest.mark.parametrize("size", [1, 9, 10, 15, 16, 255, 256, 65536])
+@table("size", [1, 9, 10, 15, 16, 255, 256, 65536])
 def test_a_chunk_is_its_size_in_hexadecimal_and_its_content(size: int) -> None:
     chunk = encode_chunk(b"a" * size)
     assert chunk == hex(size)[2:].encode() + b"\r\n" + b"a" * size + b"\r\n"

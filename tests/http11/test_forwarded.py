@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
+from table import table
 
 from dualwsgi.http11.forwarded import Trust, client_node, parse_forwarded, parse_list, parse_node
 
 
-@pytest.mark.parametrize(
+@table(
     ("text", "node"),
     [
         ("192.0.2.1", ("192.0.2.1", "")),
@@ -34,7 +34,7 @@ def test_a_node_is_an_address_and_perhaps_a_port(text: str, node: tuple[str, str
     assert parse_node(text) == node
 
 
-@pytest.mark.parametrize(
+@table(
     ("texts", "address", "trusted"),
     [
         (("10.0.0.0/8",), "10.255.0.1", True),
@@ -59,7 +59,7 @@ def test_trust_is_by_address_network_and_word(texts: tuple[str, ...], address: s
     assert trust.covers(address) is trusted
 
 
-@pytest.mark.parametrize(
+@table(
     ("value", "client"),
     [
         ("203.0.113.9", (0, "203.0.113.9")),
@@ -80,7 +80,7 @@ def test_the_client_is_the_first_from_the_right_that_is_not_trusted(
     assert (found and (found[0], found[1][0])) == client
 
 
-@pytest.mark.parametrize(
+@table(
     ("value", "elements"),
     [
         ("for=192.0.2.1", [{"for": "192.0.2.1"}]),

@@ -311,23 +311,23 @@ def test_a_content_length_that_is_no_plain_number_is_refused(value: str, status:
     check_refused(request("POST / HTTP/1.0", f"Content-Length: {value}"), status)
 
 
-@pytest.mark.parametrize("value", ["3", "003", " 3", "3 ", "\t3\t", "0" * 17 + "3"])
+@table("value", ["3", "003", " 3", "3 ", "\t3\t", "0" * 17 + "3"])
 def test_a_content_length_is_decimal_digits(value: str) -> None:
     data = request("POST / HTTP/1.1", f"Content-Length:{value}", body=b"abc")
     check_accepted(data, length=3, chunked=False, content=b"abc")
 
 
-@pytest.mark.parametrize("name", ["Content-Length", "content-length", "CONTENT-LENGTH", "cOnTeNt-LeNgTh"])
+@table("name", ["Content-Length", "content-length", "CONTENT-LENGTH", "cOnTeNt-LeNgTh"])
 def test_a_framing_field_is_known_in_any_case(name: str) -> None:
     check_accepted(request("POST / HTTP/1.1", f"{name}: 3", body=b"abc"), content=b"abc")
 
 
-@pytest.mark.parametrize("second", ["Content-Length: 3", "content-length: 4", "Content-Length:"])
+@table("second", ["Content-Length: 3", "content-length: 4", "Content-Length:"])
 def test_a_second_content_length_is_refused_even_if_it_says_the_same(second: str) -> None:
     check_refused(request("POST / HTTP/1.1", "Content-Length: 3", "X: y", second), 400)
 
 
-@pytest.mark.parametrize("name", ["Content_Length", "Content-Length-", "X-Content-Length", "Content--Length"])
+@table("name", ["Content_Length", "Content-Length-", "X-Content-Length", "Content--Length"])
 def test_a_name_that_only_looks_like_a_framing_field_frames_nothing(name: str) -> None:
     check_accepted(request("GET / HTTP/1.1", f"{name}: 3", f"{name}: 4"), length=None, content=b"")
 
@@ -380,9 +380,9 @@ def test_transfer_encodings_of_two_lines_are_one_list(values: tuple[str, str], s
     check_refused(request("POST / HTTP/1.1", *fields), status)
 
 
-@pytest.mark.parametrize("length", ["0", "3", "x"])
-@pytest.mark.parametrize("coding", ["chunked", "identity", "x"])
-@pytest.mark.parametrize("version", ["1.0", "1.1"])
+@table("length", ["0", "3", "x"])
+@table("coding", ["chunked", "identity", "x"])
+@table("version", ["1.0", "1.1"])
 def test_content_length_and_transfer_encoding_together_are_refused(
     length: str, coding: str, version: str
 ) -> None:
@@ -396,7 +396,7 @@ def test_a_transfer_encoding_in_http_10_is_refused() -> None:
     check_refused(request("POST / HTTP/1.0", "Transfer-Encoding: x, chunked"), 400)
 
 
-@pytest.mark.parametrize("method", ["GET", "HEAD", "DELETE", "OPTIONS", "TRACE", "POST", "X"])
+@table("method", ["GET", "HEAD", "DELETE", "OPTIONS", "TRACE", "POST", "X"])
 def test_framing_does_not_depend_on_the_method(method: str) -> None:
     check_accepted(request(f"{method} / HTTP/1.1"), content=b"", length=None)
     check_accepted(request(f"{method} / HTTP/1.1", "Content-Length: 3", body=b"abc"), content=b"abc")
@@ -482,9 +482,7 @@ def test_a_client_is_told_to_continue_only_if_it_has_content_to_send() -> None:
     check_accepted(request("POST / HTTP/1.0", expect, "Content-Length: 1", body=b"a"), expect_continue=False)
 
 
-@pytest.mark.parametrize(
-    "value", ["x", "100-continue;a", "100-continue, x", "x 100-continue", "100", "100-continue\xa0"]
-)
+@table("value", ["x", "100-continue;a", "100-continue, x", "x 100-continue", "100", "100-continue\xa0"])
 def test_an_expectation_other_than_100_continue_is_refused(value: str) -> None:
     check_refused(request("POST / HTTP/1.1", f"Expect: {value}", "Content-Length: 1"), 417)
     check_accepted(request("GET / HTTP/1.0", f"Expect: {value}"))
@@ -566,7 +564,7 @@ def test_a_body_limit_of_0_is_none() -> None:
 # Before and within an unfinished head ----------------------------------------------------------------
 
 
-@pytest.mark.parametrize("count", range(EMPTY_LINES + 1))
+@table("count", range(EMPTY_LINES + 1))
 def test_some_empty_lines_before_a_request_line_are_passed_over(count: int) -> None:
     check_accepted(b"\r\n" * count + request())
 
@@ -582,9 +580,7 @@ def test_empty_lines_are_counted_anew_for_each_request() -> None:
     assert len(outcome.messages) == 3
 
 
-@pytest.mark.parametrize(
-    "start", [b"\n", b"\r\n\n", b"\r\r\n", b"\n\r\n", b" \r\n", b"\t\r\n", b"\0\r\n"], ids=repr
-)
+@table("start", [b"\n", b"\r\n\n", b"\r\r\n", b"\n\r\n", b" \r\n", b"\t\r\n", b"\0\r\n"], ids=repr)
 def test_what_is_no_empty_line_is_not_passed_over(start: bytes) -> None:
     check_refused(start + request(), 400)
 

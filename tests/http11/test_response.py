@@ -67,9 +67,7 @@ def test_a_status_that_is_none_is_refused(status: Any) -> None:
         plan_response(status, [])
 
 
-@pytest.mark.parametrize(
-    "status", ["100 Continue", "102 Processing", "103 Early Hints", "199 X", "101 Switching"]
-)
+@table("status", ["100 Continue", "102 Processing", "103 Early Hints", "199 X", "101 Switching"])
 def test_an_interim_status_ends_no_request(status: str) -> None:
     with pytest.raises(ApplicationError, match="final"):
         plan_response(status, [("Content-Length", "0")])
@@ -146,9 +144,7 @@ def test_a_hop_by_hop_field_is_the_servers_alone(name: str) -> None:
             encode_fields([(name, value)])
 
 
-@pytest.mark.parametrize(
-    "value", ["", "x", "-1", "+1", "1,1", "1, 1", "1 ", " 1", "0x1", "1_0", "\xb2", "1.0", "9" * 19]
-)
+@table("value", ["", "x", "-1", "+1", "1,1", "1, 1", "1 ", " 1", "0x1", "1_0", "\xb2", "1.0", "9" * 19])
 def test_a_content_length_that_is_no_number_is_refused(value: str) -> None:
     with pytest.raises(ApplicationError, match="Content-Length"):
         plan_response("200 OK", [("Content-Length", value)])

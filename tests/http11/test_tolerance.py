@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 
 import pytest
+from table import table
 
 from dualwsgi.errors import BadRequest
 from dualwsgi.http11.body import ChunkedBody
@@ -17,7 +18,7 @@ TOLERATED = [
 ]
 
 
-@pytest.mark.parametrize(("name", "version", "lines"), TOLERATED, ids=[row[0] for row in TOLERATED])
+@table(("name", "version", "lines"), TOLERATED, ids=[row[0] for row in TOLERATED])
 def test_each_is_refused_unless_it_is_named(name: str, version: tuple[int, int], lines: list[str]) -> None:
     with pytest.raises(BadRequest) as refused:
         parse_fields(lines, version, Limits())
@@ -40,7 +41,7 @@ def test_where_both_lengths_pass_the_chunks_count_and_nothing_follows() -> None:
     assert (found.chunked, found.length, found.keep_alive) == (True, None, False)
 
 
-@pytest.mark.parametrize("extension", [b'; odd "quote', b"; a\0b", b" ;=;"])
+@table("extension", [b'; odd "quote', b"; a\0b", b" ;=;"])
 def test_chunk_extensions_of_any_octets(extension: bytes) -> None:
     octets = b"3" + extension + b"\r\nabc\r\n0\r\n\r\n"
     with pytest.raises(BadRequest):

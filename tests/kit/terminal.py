@@ -12,7 +12,6 @@ import termios
 from collections.abc import Callable, Mapping, Sequence
 from time import monotonic
 
-import pyte
 from wire import PATIENCE
 
 
@@ -26,6 +25,8 @@ class Terminal:
         height: int = 24,
         environ: Mapping[str, str] | None = None,
     ) -> None:
+        import pyte  # late: most workers of a run of all tests draw nothing
+
         self.screen = pyte.Screen(width, height)
         self._stream = pyte.ByteStream(self.screen)
         self.raw = b""

@@ -17,6 +17,7 @@ from wsgiref.simple_server import WSGIRequestHandler, make_server
 from xml.etree import ElementTree
 
 import pytest
+from table import table
 
 from dualwsgi.compare.process import cpu_seconds, descendants
 from loadtests.peers import apps, postgres, reference, wire, wrk
@@ -95,7 +96,7 @@ def test_unique_heads_are_unique_across_runs_too() -> None:
     assert first[-1] != second[-1]
 
 
-@pytest.mark.parametrize("name", [name for name, one in SCENARIOS.items() if hasattr(one.drive, "load")])
+@table("name", [name for name, one in SCENARIOS.items() if hasattr(one.drive, "load")])
 def test_the_scripts_that_scenarios_name_are_there(name: str) -> None:
     script = SCENARIOS[name].drive.load.script  # type: ignore[attr-defined]
     assert script is None or (wrk.SCRIPTS / script).is_file()
@@ -104,7 +105,7 @@ def test_the_scripts_that_scenarios_name_are_there(name: str) -> None:
 # Statistics
 
 
-@pytest.mark.parametrize(
+@table(
     ("values", "expected"),
     [
         ([3.0, 1.0, 2.0], Spread(2.0, 1.0, 3.0)),
@@ -125,7 +126,7 @@ def test_ratios_are_taken_within_rounds_and_skip_rounds_without_a_figure() -> No
     assert paired_ratios([1.0, 2.0], [4.0]) == [0.25]
 
 
-@pytest.mark.parametrize(("share", "expected"), [(50, 5.0), (99, 10.0), (100, 10.0), (0, 1.0)])
+@table(("share", "expected"), [(50, 5.0), (99, 10.0), (100, 10.0), (0, 1.0)])
 def test_percentiles_are_by_nearest_rank(share: float, expected: float) -> None:
     assert percentile([float(value) for value in range(10, 0, -1)], share) == expected
 

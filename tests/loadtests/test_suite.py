@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from ports import locust_ports
+from table import table
 from wire import request
 
 from dualwsgi.compare.locust import locust_is_here
@@ -58,13 +59,13 @@ def test_mixtures_are_of_kinds_that_there_are() -> None:
     assert mixture("json, CPU") == {"Json": 1, "Cpu": 1}
 
 
-@pytest.mark.parametrize("name", ["", "nothing", "Json,nothing", ","])
+@table("name", ["", "nothing", "Json,nothing", ","])
 def test_an_unknown_mixture_is_refused_with_what_there_is(name: str) -> None:
     with pytest.raises(ValueError, match="there are api, shop"):
         mixture(name)
 
 
-@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+@table("shape", SHAPES.values(), ids=SHAPES)
 def test_shapes_go_forward_and_end(shape: tuple[Stage, ...]) -> None:
     assert [stage.until for stage in shape] == sorted({stage.until for stage in shape})
     for stage, before in zip(shape, [Stage(0, 0, 0), *shape], strict=False):

@@ -6,14 +6,14 @@ import errno
 import os
 import socket
 
-import pytest
+from table import table
 
 from dualwsgi.config import parse_bind
 from dualwsgi.errors import ConfigError
 from dualwsgi.serve.bind_error import explain_bind
 
 
-@pytest.mark.parametrize(
+@table(
     ("address", "number", "says"),
     [
         ("127.0.0.1:8000", errno.EADDRINUSE, "127.0.0.1:8000 is in use; give another port, or see who"),

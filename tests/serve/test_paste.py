@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from table import table
 from wire import PATIENCE
 
 from dualwsgi.config import Config
@@ -64,7 +65,7 @@ def test_host_and_port_are_understood(
     assert served(monkeypatch, **given).bind == (bind,)
 
 
-@pytest.mark.parametrize(
+@table(
     ("given", "says"),
     [
         ({"thread": "3"}, "thread: there is no such setting"),

@@ -10,6 +10,7 @@ from pathlib import Path
 from queue import Empty, Queue
 
 import pytest
+from table import table
 from wire import eventually
 
 from dualwsgi.errors import ConfigError
@@ -19,7 +20,7 @@ from dualwsgi.serve.reloading import FileWatch, is_code
 PATIENCE = 30.0
 
 
-@pytest.mark.parametrize(
+@table(
     ("path", "counts"),
     [
         ("/a/shop.py", True),

@@ -20,6 +20,7 @@ from typing import Any
 
 import pytest
 from serving import Served, answering
+from table import table
 from wire import eventually, request
 
 import dualwsgi
@@ -43,7 +44,7 @@ from dualwsgi_cli.entry import SUPERVISED, wants_patch
 # Settings
 
 
-@pytest.mark.parametrize(
+@table(
     ("workers", "fleet"),
     [
         (1, {"green": 1}),
@@ -62,7 +63,7 @@ def test_a_fleet_is_a_number_or_so_many_of_each(workers: int | str, fleet: dict[
     assert knobs()["workers"].parse(written, "workers") == workers
 
 
-@pytest.mark.parametrize(
+@table(
     "workers",
     [
         *(0, -1, 1025, True, 1.5, "", "many", "2,3"),
@@ -258,7 +259,7 @@ def test_a_job_of_any_size_arrives_whole() -> None:
     other.close()
 
 
-@pytest.mark.parametrize(
+@table(
     ("code", "ready", "words"),
     [
         (-9, 1.0, r"was killed by SIGKILL \(if nobody sent it, the system was out of memory"),

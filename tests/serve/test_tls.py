@@ -20,6 +20,7 @@ from typing import Any
 import pki
 import pytest
 from serving import Served, answering, echo
+from table import table
 from wire import CLOSE, PATIENCE, Client, ProtocolError, eventually, request
 
 from dualwsgi import Config, ConfigError
@@ -501,7 +502,7 @@ BAD: dict[str, tuple[Callable[[], dict[str, Any]], str]] = {
 }
 
 
-@pytest.mark.parametrize(("settings", "says"), BAD.values(), ids=BAD)
+@table(("settings", "says"), BAD.values(), ids=BAD)
 def test_files_that_cannot_work_are_refused_with_the_cure(
     settings: Callable[[], dict[str, Any]], says: str
 ) -> None:
@@ -509,7 +510,7 @@ def test_files_that_cannot_work_are_refused_with_the_cure(
         Certificates(Config(**settings()))
 
 
-@pytest.mark.parametrize(
+@table(
     ("settings", "says"),
     [
         ({"keyfile": ("a",)}, "keyfile: 1 for 0 certificates; give"),

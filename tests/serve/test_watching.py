@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from math import inf
 
 import pytest
+from table import table
 
 from dualwsgi.config import Config
 from dualwsgi.serve.channel import Channel, pair
@@ -99,6 +100,6 @@ def test_age_and_memory_have_their_limits(worker: Watched) -> None:
     assert why_replace(worker, Config(max_worker_rss=1), 1e9) == ""
 
 
-@pytest.mark.parametrize(("timeout", "seconds"), [(30, 10), (300, 10), (3, 1), (0.3, 0.1)])
+@table(("timeout", "seconds"), [(30, 10), (300, 10), (3, 1), (0.3, 0.1)])
 def test_a_worker_is_asked_thrice_a_timeout_or_every_ten_seconds(timeout: float, seconds: float) -> None:
     assert ask_interval(timeout) == pytest.approx(seconds)

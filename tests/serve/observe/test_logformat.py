@@ -153,7 +153,7 @@ def test_a_format_that_cannot_be_is_refused(kit: Kit, tmp_path: Path, form: str,
     assert says in str(caught.value)
 
 
-@pytest.mark.parametrize(
+@table(
     ("settings", "says"),
     [
         ({"access_log_format": "json:nope"}, "access_log_format: 'nope' is not known; give"),
@@ -243,7 +243,7 @@ def test_ids_are_taken_or_made_and_told_to_all(logged: Logged) -> None:
     assert logged.lines() == [f"from-outside {trace}", f"{made} {seen[1][2].split('-')[1]}"]
 
 
-@pytest.mark.parametrize(
+@table(
     ("parent", "taken"),
     [
         (f"00-{'1' * 32}-{'2' * 16}-01", True),
