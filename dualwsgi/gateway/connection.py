@@ -580,6 +580,8 @@ class Connection:
         if self.body is not None or not request.is_plain:
             return None
         size = plan.length if length is None else length
+        if size is None and request.line.version is not HTTP_11:
+            return None  # what is remembered was made for others, who know chunks
         stamp = plan.stamped_last if request.is_last else plan.stamped
         return stamp if stamp[0] is self.site.stamp and stamp[1] == size else self._stamp(plan, size)
 
@@ -594,10 +596,8 @@ class Connection:
             if size > JOINED_UP_TO:  # run() joins what is stamped
                 return None
             framing = b"Content-Length: %d\r\n" % size
-        elif request.line.version is HTTP_11:
-            framing = b"Transfer-Encoding: chunked\r\n"
         else:
-            return None
+            framing = b"Transfer-Encoding: chunked\r\n"
         close = b"Connection: close\r\n" if request.is_last else b""
         head = b"%b%b%b%b\r\n" % (plan.head, framing, close, date)
         stamp = date, size, head, (plan.code, size or 0, len(head) + (size or 0))

@@ -279,6 +279,19 @@ def test_connections_are_kept_as_version_and_connection_field_say(
         assert client.ending() == "eof"
 
 
+def test_the_framing_is_for_the_client_who_asks_and_not_for_the_one_before(serve: Serve) -> None:
+    served = serve(answering(lambda: iter([b"x"])))
+    expected = {
+        request(): ("chunked", None),
+        request("GET", "/", CLOSE): ("chunked", "close"),
+        request(version="1.0"): ("close", "close"),
+        request("GET", "/", "Connection: keep-alive", version="1.0"): ("close", "close"),
+    }
+    for octets in itertools.chain.from_iterable(itertools.permutations(expected, 2)):
+        answer = served.ask(octets)
+        assert (answer.framing, answer.get("Connection"), answer.body) == (*expected[octets], b"x")
+
+
 def test_http_10_streams_until_the_end_of_the_connection(serve: Serve) -> None:
     client = serve(answering(lambda: iter([b"a", b"b" * 100_000]))).client()
     answer = client.send(request(version="1.0")).response()
