@@ -47,6 +47,8 @@ BATCH: Final = 4 * RECORD
 HANDSHAKE_RECORD: Final = 22
 """The first octet of every TLS connection (RFC 8446 section 5.1)."""
 
+WANT_READ, AGAIN = Verdict.WANT_READ, Verdict.AGAIN
+
 Notes = Mapping[ssl.SSLContext, Mapping[str, str]]
 """What each context says to environ by itself: the library, the server's certificate."""
 
@@ -62,6 +64,7 @@ class TlsStream:
 
     __slots__ = (
         "_ahead",
+        "_engine",
         "_incoming",
         "_is_drained",
         "_is_full",
@@ -87,7 +90,9 @@ class TlsStream:
         self._notes = notes
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
-        self._object = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+        self._object = made = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+        # What lies below it has the same read and write, without a call of Python around each.
+        self._engine: ssl.SSLObject = getattr(made, "_sslobj", made)
         self._pending = b""  # encrypted, and not yet taken by the lower stream
         self._ahead = 0  # plain octets whose encrypted form is in `_pending`, and were not reported
         self._is_drained = False  # the last read of the lower stream came back short
@@ -162,7 +167,7 @@ class TlsStream:
 
     def _read(self, count: int) -> bytes:
         """Up to `count` octets, b"" at the end.  Raises BlockingIOError, or OSError."""
-        made, incoming = self._object, self._incoming
+        read, incoming = self._engine.read, self._incoming
         # OpenSSL is not asked for what it cannot have: its refusal costs as much as a read.
         empty = not incoming.pending and not self._is_full
         while True:
@@ -174,7 +179,7 @@ class TlsStream:
                     incoming.write_eof()
                 self._is_drained = 0 < len(data) < count
             try:
-                plain = made.read(count)
+                plain = read(count)
             except ssl.SSLWantReadError:
                 empty = True
                 continue
@@ -183,27 +188,37 @@ class TlsStream:
                 # its framing, so that need not be an error here.
                 return b""
             except ssl.SSLError as error:
-                self._give_up()
-                raise ConnectionAbortedError(_reason(error)) from None
-            self._is_full = len(plain) == count
-            self.rest = (
-                Verdict.WANT_READ
-                if self._is_drained and not self._is_full and not incoming.pending
-                else Verdict.AGAIN
-            )
+                raise self._broken(error) from None
+            self._is_full = is_full = len(plain) == count
+            self.rest = WANT_READ if self._is_drained and not is_full and not incoming.pending else AGAIN
             return plain
 
     def _write(self, data: bytes | memoryview) -> int:
         """How many octets of `data` were taken.  Raises BlockingIOError if none was, or OSError."""
         size = len(data)
+        whole = 0  # encrypted octets of which the lower stream has had its first chance
         if size <= RECORD and not self._pending and not self._ahead:  # nearly all are like this
-            self._ahead = self._encrypt(data)
+            try:
+                self._ahead = self._engine.write(data)
+            except ssl.SSLError as error:
+                raise self._broken(error) from None
+            self._pending = octets = self._outgoing.read()
+            try:
+                sent = self._raw.write(octets)
+            except BlockingIOError:
+                sent = 0
+            whole = len(octets)
+            self._pending = octets[sent:]
+            if sent == whole and self._ahead == size:
+                self._ahead = 0
+                return size
         view = memoryview(data)
         done = 0
         ahead = min(self._ahead, size)
         beyond = self._ahead - ahead  # a file that became shorter meanwhile
         while True:
-            before = len(self._pending)
+            before = whole or len(self._pending)
+            whole = 0
             try:
                 self._push()
             except BlockingIOError:
@@ -223,10 +238,9 @@ class TlsStream:
         done = 0
         try:
             while done < len(view):
-                done += self._object.write(view[done:])
+                done += self._engine.write(view[done:])
         except ssl.SSLError as error:
-            self._give_up()
-            raise ConnectionAbortedError(_reason(error)) from None
+            raise self._broken(error) from None
         self._pending += self._outgoing.read()
         return done
 
@@ -309,6 +323,11 @@ class TlsStream:
         # (wsgi.early_hints) would write into that, in clear.
         self.read = self.write = _closed
         self._raw.close()
+
+    def _broken(self, error: ssl.SSLError) -> ConnectionAbortedError:
+        """What to raise for an error of OpenSSL's, after which there can be no more."""
+        self._give_up()
+        return ConnectionAbortedError(_reason(error))
 
     def _give_up(self) -> None:
         """There will be no proper end; an alert that says why is sent if that can be done at once."""
