@@ -10,6 +10,13 @@ from typing import Any, Final
 
 from ..seam import Door, Parked, Stream, Turn
 
+try:
+    import resource  # now: without descriptors nothing can be imported
+except ImportError:  # not every system has it
+    HAS_LIMITS = False
+else:
+    HAS_LIMITS = True
+
 logger = logging.getLogger("dualwsgi")
 
 ACCEPTS_A_TURN: Final = 64
@@ -85,7 +92,7 @@ class Acceptor:
 
 
 def _limit() -> str:
-    import resource  # not at the top: not every system has it
-
+    if not HAS_LIMITS:
+        return ""
     number, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return f" (the limit is {number}: raise it by `ulimit -n`, or LimitNOFILE= of the unit)"

@@ -40,7 +40,7 @@ from typing import Any
 from greenlet import GreenletExit, getcurrent, greenlet
 
 from dualwsgi.green import originals, poller
-from dualwsgi.green.originals import get_native_ident, monotonic
+from dualwsgi.green.originals import get_native_ident, monotonic, sleep
 from dualwsgi.green.poller import EDGE, ERR, HUP, PRI, RDHUP, READ, WRITE
 
 __all__ = [
@@ -59,6 +59,9 @@ __all__ = [
 
 _READABLE = READ | PRI | RDHUP | HUP | ERR
 _WRITABLE = WRITE | HUP | ERR
+
+BLIND_REST = 0.5
+"""Seconds between two tries to poll by a descriptor that is gone."""
 
 Callback = Callable[[int, int], object]
 
@@ -106,7 +109,8 @@ class Hub:
     (the one it runs in), `main`
     (the greenlet that gets KeyboardInterrupt), `greenlets` (all started and unfinished GreenThreads;
     they are kept alive here, so that a greenlet nobody refers to is not killed by the collector),
-    `on_error(where, exception)` (replaceable; reports what a callback or greenlet raised).
+    `on_error(where, exception)` (replaceable; reports what a callback or greenlet raised), `on_blind(error)`
+    (replaceable; its descriptors can be polled no more, and will not be again).
     """
 
     def __init__(self, new_poller: Callable[[], poller.Poller] = poller.new_poller) -> None:
@@ -115,6 +119,7 @@ class Hub:
         while self.main.parent is not None:
             self.main = self.main.parent
         self.on_error: Callable[[object, BaseException], None] = report_error
+        self.on_blind: Callable[[OSError], object] = lambda _: None
         self._seq = itertools.count().__next__
         self._wakeup_pipe: tuple[int, int] | None = None
         self._abandoned: list[object] = []
@@ -334,6 +339,7 @@ class Hub:
             except BaseException as error:  # a signal handler has raised in here
                 self.asleep = False
                 self.failed(poll, error)
+                self._look_blindly()
                 continue
             self.asleep = False
             self.now = monotonic()
@@ -348,6 +354,14 @@ class Hub:
                     callback(fd, event)
                 except BaseException as error:
                     self.failed(callback, error)
+
+    def _look_blindly(self) -> None:
+        """Tells it, and rests, if nothing can be polled any more: the poller's descriptor was closed."""
+        try:
+            self._poller.poll(0)
+        except OSError as error:
+            self.on_blind(error)
+            sleep(BLIND_REST)  # so that it spins and floods nothing
 
     def _fire_timers(self, timers: list[tuple[float, int, Timer | Waiter]], now: float) -> None:
         while timers:

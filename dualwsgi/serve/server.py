@@ -12,6 +12,7 @@ the grace time is over is cut.
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -30,7 +31,8 @@ from ..gateway.timed import TimedConnection
 from ..native import start_native
 from ..seam import Backend, Door, Share, Stream, Turn, View
 from .census import Census
-from .ending import END_MARGIN, end_in_time
+from .ending import END_MARGIN, EXIT_FORCED, end_in_time
+from .errorlog import tell
 from .health import Health
 from .hooks import find_hook, request_hooks, start_worker, stop_worker
 from .listener import Listener, open_listener
@@ -181,7 +183,7 @@ class Server:
                 if self._request_hooks is not None:
                     self._watched_app = self._request_hooks.wrap(self._watched_app)
                 self._watched_app = self._watchers.watch(self._watched_app)
-                self._backend = _make_backend(self.config)
+                self._backend = _make_backend(self.config, self._on_blind)
                 # In a program that is more than this server others may watch only if it says so.
                 if here or self.config.control_socket != AUTO:
                     self._watchers.open_control()
@@ -361,6 +363,16 @@ class Server:
             len(view.parked),
         )
 
+    def _on_blind(self, error: OSError) -> None:
+        """The backend cannot wait any more, and will serve nobody."""
+        why = f"the application has closed a descriptor of the server's own, which can serve no more: {error}"
+        if self.owns_process:
+            tell(f"dualwsgi: process {os.getpid()} ends: {why}")
+            os._exit(EXIT_FORCED)
+        if not self._stop_wanted:
+            logger.critical("%s; it stops", why)
+            self._want_stop()
+
     def _want_stop(self) -> None:
         self._stop_wanted = True
         self.draining = True
@@ -465,7 +477,7 @@ class Server:
         self.stop()
 
 
-def _make_backend(config: Config) -> Backend:
+def _make_backend(config: Config, on_blind: Callable[[OSError], object]) -> Backend:
     shortest = min(
         seconds
         for seconds in (
@@ -486,6 +498,7 @@ def _make_backend(config: Config) -> Backend:
         "queue_timeout": min(config.queue_timeout, config.request_timeout or config.queue_timeout),
         "queue_target": config.queue_target,
         "shortest": shortest,
+        "on_blind": on_blind,
     }
     # Imported here: on threads nothing may import greenlet.
     if config.backend == "green":

@@ -148,6 +148,7 @@ class Worker:
         self._signals = SignalQueue((DRAINS, *ENDS, signal.SIGUSR1), IGNORED)
         self._share = Share(job.shares, job.slot) if job.slot else None
         self._server = Server(app, config, listeners=listeners, share=self._share)
+        self._server.owns_process = True
         self._server.supervisor = channel.peer
         self._server.lineage = job.lineage
         self._server.start_here()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import resource
+import sys
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -37,3 +38,9 @@ def test_a_listener_without_room_rests_and_tells_once_a_second_what_to_raise(
     assert caplog.messages[0].startswith(f"cannot accept connections: {os.strerror(number)}")
     limit = f"(the limit is {resource.getrlimit(resource.RLIMIT_NOFILE)[0]}: raise it by `ulimit -n`"
     assert (limit in caplog.text) == (number == errno.EMFILE)
+
+
+def test_what_is_told_then_needs_no_import(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "resource", None)  # importing it fails
+    acceptor = Acceptor(cast(Door, FullDoor(errno.EMFILE)), cast(Any, None))
+    assert list(acceptor.accept(Turn(100.0), 0)) == []

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from fleet import Fleet
+from fleet import PATIENCE, Fleet
 from wire import Client, eventually, request
 
 APP = """\
-import atexit, threading
+import atexit, os, threading
 from dualwsgi.serve import server, worker
 server.END_MARGIN = worker.END_MARGIN = 0.1
 
@@ -28,11 +28,23 @@ def computing(environ, start_response):
     while True:
         pass
 
+def closing(environ, start_response):
+    start_response('200 OK', [])
+    for number in os.listdir('/proc/self/fd'):
+        try:
+            if environ['PATH_INFO'] == '/close' and 'eventpoll' in os.readlink('/proc/self/fd/' + number):
+                os.close(int(number))
+        except OSError:
+            pass
+    return [str(os.getpid()).encode()]
+
 what = {what!r}
 if what == 'a thread':
     threading.Thread(target=wait_long, name='keeper').start()
 if what == 'atexit':
     atexit.register(wait_long)
+if what == 'closing':
+    app = closing
 if what == 'a call':
     app = computing
 """
@@ -83,3 +95,23 @@ def test_a_call_that_computes_for_ever_keeps_no_process(start: Start) -> None:
         eventually(lambda: fleet.process.poll() is not None)
     assert fleet.process.poll() == 1
     assert re.search(r"; kept by MainThread at .*keeping.py:\d+, in computing", fleet.log)
+
+
+def test_a_server_whose_descriptors_are_closed_does_not_live_on_serving_nobody(start: Start) -> None:
+    fleet = start("closing")
+    with Client(fleet.serves()) as client:
+        client.send(request("GET", "/close"))
+        eventually(lambda: fleet.process.poll() is not None)
+    assert fleet.process.poll() == 1
+    assert "has closed a descriptor of the server's own, which can serve no more: [Errno 9]" in fleet.log
+
+
+def test_a_worker_whose_descriptors_are_closed_gets_a_successor(start: Start) -> None:
+    fleet = start("closing", "--supervise")
+    address = fleet.serves()
+    with Client(address) as client:
+        client.send(request("GET", "/close"))
+        fleet.says("exited with code 1, though nobody told it to; another is started at once")
+    fleet.says("is ready", times=2)
+    with Client(address, patience=PATIENCE) as client:
+        assert int(client.send(request()).response().body) in fleet.ready()

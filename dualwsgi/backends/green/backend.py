@@ -83,7 +83,9 @@ class GreenBackend:
         queue_target: float,
         shortest: float,
         max_blocking_time: float,
+        on_blind: Callable[[OSError], object] = lambda _: None,
     ) -> None:
+        self._on_blind = on_blind
         self._limit = concurrency
         self._queue_size = queue_size
         self._queueing = Patience(queue_timeout, queue_target)
@@ -150,6 +152,7 @@ class GreenBackend:
 
     def _begin(self, make_doors: Callable[[], Sequence[Door]]) -> None:
         self._hub = green.get_hub()
+        self._hub.on_blind = self._on_blind
         hand_over(logger, _elsewhere)
         make_stream = partial(GreenStream, self._hub, self._waiters, self._ends)
         try:

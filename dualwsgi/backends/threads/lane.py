@@ -37,7 +37,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from time import monotonic, thread_time
+from time import monotonic, sleep, thread_time
 from typing import Final
 
 from ...counters import Counters
@@ -68,6 +68,9 @@ RUN, SEND, STREAM, CLOSE = Verdict.RUN, Verdict.SEND, Verdict.STREAM, Verdict.CL
 SHUT_WITHIN: Final = 10.0
 """Seconds for the leader to come round when listeners are to be closed; a machine may be busy."""
 
+FAULT_REST: Final = 0.05
+"""Seconds that a leader rests after a fault of this program."""
+
 SAMPLE_INTERVAL: Final = 0.1
 """Seconds between two batches whose calls are measured one by one."""
 
@@ -91,7 +94,9 @@ class Lane:
         shortest: float,
         interrupts: bool,
         max_lost: int,
+        on_blind: Callable[[OSError], object] = lambda _: None,
     ) -> None:
+        self._on_blind = on_blind
         self._closing = Aside("dualwsgi-closing")
         self._saying = Aside("dualwsgi-saying")  # apart, as who reads a log may leave it unread for long
         self._parking = Parking()
@@ -198,6 +203,7 @@ class Lane:
                 except Exception:
                     # A fault of this program.  One connection may be lost over it, not the server.
                     logger.critical("the leader of a lane failed; it goes on", exc_info=True)
+                    sleep(FAULT_REST)  # it may fail again
         return None
 
     def _make_passes(self, turn: Turn) -> Left | None:
@@ -229,7 +235,11 @@ class Lane:
 
     def _poll(self, turn: Turn) -> None:
         """Waits for the next batch of events."""
-        batch = self._parking.poll(self._patience(turn))
+        try:
+            batch = self._parking.poll(self._patience(turn))
+        except OSError as error:
+            self._on_blind(error)
+            raise
         turn.now = now = monotonic()
         if self._watchdog.sleeps and batch:
             self._watchdog.rouse()
