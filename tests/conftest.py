@@ -61,7 +61,7 @@ def serve(kit: Kit) -> Callable[..., Served]:
 @pytest.fixture
 def serve_in_turn(kit: Kit) -> Callable[..., Served]:
     """serve_in_turn(app, **settings), for rows of a table: one server, and `app` is what it serves now."""
-    servers: dict[tuple[Any, ...], Served] = {}
+    servers: dict[str, Served] = {}
     now: list[App] = []
 
     def app_of_the_row(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
@@ -69,7 +69,7 @@ def serve_in_turn(kit: Kit) -> Callable[..., Served]:
 
     def serve(app: App, **settings: Any) -> Served:
         now[:] = [app]
-        key = tuple(sorted(settings.items()))
+        key = repr(sorted(settings.items()))
         if key not in servers:
             servers[key] = kit.serve(app_of_the_row, **settings)
         return servers[key]

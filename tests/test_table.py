@@ -11,7 +11,11 @@ from table import table
 def test_every_row_is_tried_with_the_fixtures_and_each_that_fails_is_named(tmp_path: Path) -> None:
     tried: list[tuple[int, Path]] = []
 
-    @table(("number", "square"), [(1, 1), (2, 5), (3, 9), (4, 0)], ids=["one", "two", "three", "four"])
+    @table(
+        ("number", "square"),
+        [(1, 1), pytest.param(2, 5, id="two"), (3, 9), (4, 0)],
+        ids=["one", "its own is given", "three", "four"],
+    )
     def squares(number: int, square: int, tmp_path: Path) -> None:
         tried.append((number, tmp_path))
         assert number**2 == square, "no square"

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from annexe import Annexe
 from serving import Served
+from table import table
 from wire import CHUNKED, CLOSE, EXPECT, Client, chunked, eventually, request
 
 # The environ
@@ -73,7 +74,7 @@ def test_no_query_is_no_key_and_a_type_is_the_clients(annexe: Annexe) -> None:
     assert "QUERY_STRING" not in environ and environ["CONTENT_TYPE"] == "'a/b'"
 
 
-@pytest.mark.parametrize(
+@table(
     ("line", "method", "raw", "path"),
     [
         ("GET //a%2fb HTTP/1.1", "GET", "/a%2fb", "/a/b"),
@@ -137,7 +138,7 @@ def test_what_is_left_unread_is_passed_over(annexe: Annexe, app: str) -> None:
         assert client.silent(0.05)
 
 
-@pytest.mark.parametrize(
+@table(
     ("body", "names"),
     [
         (b"3;a=b;\0\r\nabc\r\n0\r\n\r\n", None),
@@ -165,7 +166,7 @@ def test_a_chunked_body_is_read_whole_or_raises(annexe: Annexe, body: bytes, nam
             assert client.ending() in ("eof", "reset")
 
 
-@pytest.mark.parametrize(
+@table(
     ("octets", "said"),
     [
         (request(), [None, False, False, 0, b"", 0, b"", False]),
@@ -281,8 +282,8 @@ def test_the_iterable_is_closed(annexe: Annexe) -> None:
     assert eventually(annexe.notes) == ["closed"]
 
 
-@pytest.mark.parametrize("method", ["GET", "HEAD"])
-@pytest.mark.parametrize("status", ["204 No", "304 Not", "205 Reset"])
+@table("method", ["GET", "HEAD"])
+@table("status", ["204 No", "304 Not", "205 Reset"])
 def test_content_that_may_not_be_is_not_sent(annexe: Annexe, status: str, method: str) -> None:
     with annexe.serve("with_body").client() as client:
         for _ in range(2):
@@ -314,7 +315,7 @@ def test_nothing_is_injected_into_a_head(annexe: Annexe, app: str) -> None:
     assert "Traceback" in server.log
 
 
-@pytest.mark.parametrize(
+@table(
     ("path", "status", "framing", "body"),
     [
         ("/bytes", 500, "sized", None),
@@ -363,7 +364,7 @@ def test_an_application_may_be_called_in_a_real_thread(annexe: Annexe) -> None:
 # Keeping and closing
 
 
-@pytest.mark.parametrize(
+@table(
     ("octets", "fields"),
     [
         (request(), {}),
@@ -531,7 +532,7 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("octets", "line", "body"), REFUSED, ids=[line for _, line, _ in REFUSED])
+@table(("octets", "line", "body"), REFUSED, ids=[line for _, line, _ in REFUSED])
 def test_what_is_refused(annexe: Annexe, octets: bytes, line: str, body: bytes | None) -> None:
     server = annexe.serve("echo")
     with server.client() as client:

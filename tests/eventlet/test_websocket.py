@@ -9,6 +9,7 @@ import zlib
 
 import pytest
 from annexe import Annexe
+from table import table
 from wire import Client, eventually, request
 
 from dualwsgi.eventlet.websocket import RFC6455WebSocket, WebSocket
@@ -56,7 +57,7 @@ def test_messages_come_back_as_they_were_sent(annexe: Annexe) -> None:
     assert eventually(lambda: ["closed", [1001, "bye"]] in (noted.extend(annexe.notes()) or noted))
 
 
-@pytest.mark.parametrize(
+@table(
     ("octets", "status"),
     [
         (frame(0xC1, b"x"), 1002),  # a reserved bit
@@ -77,7 +78,7 @@ def test_what_breaks_the_protocol_is_told_and_ends_it(annexe: Annexe, octets: by
         client.until_end()
 
 
-@pytest.mark.parametrize("left_out", range(len(HANDSHAKE)))
+@table("left_out", range(len(HANDSHAKE)))
 def test_a_handshake_that_is_none_gets_400(annexe: Annexe, left_out: int) -> None:
     fields = [field for at, field in enumerate(HANDSHAKE) if at != left_out]
     answer = annexe.serve("websockets").ask(request("GET", "/talk", *fields))
@@ -95,7 +96,7 @@ def test_a_stopping_server_does_not_wait_for_websockets(annexe: Annexe) -> None:
 # Compression (RFC 7692)
 
 
-@pytest.mark.parametrize(
+@table(
     ("offer", "agreed"),
     [
         ("permessage-deflate", "permessage-deflate"),
@@ -135,7 +136,7 @@ def test_messages_are_compressed_where_that_was_agreed(annexe: Annexe) -> None:
         assert client.exactly(2)[0] == 0xC1
 
 
-@pytest.mark.parametrize(
+@table(
     ("octets", "status"),
     [
         (frame(0xC1, deflated(b"x" * 1001)), 1009),
@@ -185,8 +186,8 @@ KEYS = ("Sec-WebSocket-Key1: 4 @1  46546xW%0l 1 5", "Sec-WebSocket-Key2: 12998 5
 SEED, PROOF = b"^n:ds[4U", b"8jKS'y:G*Co,Wxa-"
 
 
-@pytest.mark.parametrize("app", ["old_websockets", "in_a_generator"])
-@pytest.mark.parametrize(("keys", "seed", "proof"), [((), b"", b""), (KEYS, SEED, PROOF)], ids=["75", "76"])
+@table("app", ["old_websockets", "in_a_generator"])
+@table(("keys", "seed", "proof"), [((), b"", b""), (KEYS, SEED, PROOF)], ids=["75", "76"])
 def test_old_drafts_are_spoken_where_they_are_not_ruled_out(
     annexe: Annexe, keys: tuple[str, ...], seed: bytes, proof: bytes, app: str
 ) -> None:

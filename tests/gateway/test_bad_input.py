@@ -253,11 +253,11 @@ LIMITS = [
 ]
 
 
-@pytest.mark.parametrize(("settings", "inside", "beyond", "status"), LIMITS)
+@table(("settings", "inside", "beyond", "status"), LIMITS)
 def test_a_limit_lets_through_what_reaches_it_and_no_more(
-    serve: Serve, settings: dict[str, Any], inside: bytes, beyond: bytes, status: int
+    serve_in_turn: Serve, settings: dict[str, Any], inside: bytes, beyond: bytes, status: int
 ) -> None:
-    served = serve(echo, **settings)
+    served = serve_in_turn(echo, **settings)
     client = served.client()
     for _ in range(3):
         assert client.send(inside).response().status == 200

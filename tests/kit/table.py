@@ -20,10 +20,18 @@ Test = Callable[..., None]
 def table(
     names: str | tuple[str, ...], rows: Iterable[Any], *, ids: Iterable[Any] | Callable[[Any], str] = repr
 ) -> Callable[[Test], Test]:
-    """As pytest.mark.parametrize, but one test that tries every row and names all that fail."""
+    """As pytest.mark.parametrize, but one test that tries every row and names all that fail.
+
+    A row may have its name by pytest.param.
+    """
     listed = list(rows)
     called = [ids(row) for row in listed] if callable(ids) else [str(each) for each in ids]
     keys = (names,) if isinstance(names, str) else names
+    for at, row in enumerate(listed):
+        if isinstance(row, type(pytest.param())):
+            assert not row.marks, "a mark would be lost"
+            listed[at] = row.values[0] if isinstance(names, str) else row.values
+            called[at] = row.id or called[at]
     assert listed and len(listed) == len(called), "a name for each row, and a row at least"
 
     def decorate(test: Test) -> Test:

@@ -18,6 +18,7 @@ import pki
 import pytest
 from ports import free_port
 from serving import Served
+from table import table
 from wire import CLOSE, PATIENCE, Client, eventually, request
 
 Serve = Callable[..., Served]
@@ -178,11 +179,11 @@ TRUSTED: dict[str, tuple[dict[str, Any], list[str], dict[str, str | None]]] = {
 }
 
 
-@pytest.mark.parametrize(("settings", "fields", "expected"), TRUSTED.values(), ids=TRUSTED)
+@table(("settings", "fields", "expected"), TRUSTED.values(), ids=TRUSTED)
 def test_a_trusted_peer_is_believed_what_it_can_know(
-    serve: Serve, settings: dict[str, Any], fields: list[str], expected: dict[str, str | None]
+    serve_in_turn: Serve, settings: dict[str, Any], fields: list[str], expected: dict[str, str | None]
 ) -> None:
-    served = serve(telling, **{"forwarded_allow_ips": ("127.0.0.1",), **settings})
+    served = serve_in_turn(telling, **{"forwarded_allow_ips": ("127.0.0.1",), **settings})
     client = served.client()
     for _ in range(3):  # the third time its head is known
         environ = told(client, *fields)

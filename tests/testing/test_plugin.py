@@ -9,6 +9,7 @@ from importlib.metadata import entry_points
 from typing import Any
 
 import pytest
+from table import table
 
 from dualwsgi.testing import BAD_FRAMING, ProtocolError, Served, chunked, request
 from dualwsgi.testing.serving import answering, echo
@@ -78,9 +79,9 @@ def test_a_server_stands_all_of_it(serve: Serve) -> None:
     assert serve(echo).misbehave.everything().status == 200
 
 
-@pytest.mark.parametrize("name", BAD_FRAMING)
-def test_bad_framing_is_refused(serve: Serve, name: str, said: Callable[[], list[str]]) -> None:
-    serve(echo).misbehave.bad_framing([name])
+@table("name", BAD_FRAMING)
+def test_bad_framing_is_refused(serve_in_turn: Serve, name: str, said: Callable[[], list[str]]) -> None:
+    serve_in_turn(echo).misbehave.bad_framing([name])
     said()
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from serving import Gate, Kit, Served, answering
+from table import table
 from wire import PATIENCE, eventually, request
 
 import dualwsgi
@@ -222,7 +223,7 @@ def test_drain_stops_the_server_as_a_signal_does(kit: Kit, tmp_path: Path) -> No
 # What it refuses
 
 
-@pytest.mark.parametrize(
+@table(
     ("line", "says"),
     [
         (b"what?", "no JSON"),

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from serving import Kit, Served, answering
+from table import table
 from wire import Client, Response, eventually, request
 
 import dualwsgi
@@ -104,7 +105,7 @@ def test_readiness_ends_with_the_drain(served: Served) -> None:
     assert get(served, "/livez").status == 200
 
 
-@pytest.mark.parametrize(
+@table(
     ("octets", "status"),
     [
         (request("GET", "/"), 404),
