@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from table import table
 
-from dualwsgi.config import BindAddress, Config, Count, Seconds, knobs, parse_bind, read_environ
+from dualwsgi.config import BindAddress, Config, Count, Seconds, knobs, mistyped, parse_bind, read_environ
 from dualwsgi.errors import ConfigError
 
 
@@ -151,6 +151,22 @@ def test_a_variable_with_a_bad_value_is_named(field: str, text: str, says: str) 
         read_environ({variable: text})
     assert str(caught.value).startswith(f"{variable}: ")
     assert says in str(caught.value)
+
+
+def test_a_variable_that_is_nearly_one_is_told_from_those_that_others_make() -> None:
+    others = ["DUALWSGI_PORT", "DUALWSGI_PORT_80_TCP", "DUALWSGI_PORT_80_TCP_PROTO", "DUALWSGI_SERVICE_HOST"]
+    others += [
+        "DUALWSGI_SERVICE_PORT",
+        "DUALWSGI_SERVICE_PORT_HTTP",
+        "DUALWSGI_THREADS",
+        "DUALWSGI_APP",
+        "THREAD",
+    ]
+    assert mistyped(dict.fromkeys(others, "1")) == {}
+    assert mistyped({"DUALWSGI_TREADS": "5", "DUALWSGI_GRACEFULL_TIMEOUT": "1"}) == {
+        "DUALWSGI_TREADS": "DUALWSGI_THREADS",
+        "DUALWSGI_GRACEFULL_TIMEOUT": "DUALWSGI_GRACEFUL_TIMEOUT",
+    }
 
 
 def test_unset_empty_and_foreign_variables_count_for_nothing() -> None:

@@ -15,7 +15,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from dualwsgi._version import __version__
-from dualwsgi.config import ENV_PREFIX, Config, available_cores, knobs, read_environ
+from dualwsgi.config import ENV_PREFIX, Config, available_cores, knobs, mistyped, read_environ
 from dualwsgi.errors import ConfigError
 from dualwsgi.serve.configfile import find_file, open_file
 from dualwsgi.serve.descriptors import raise_limit
@@ -48,6 +48,8 @@ def launch(asked: Asked, *, check: bool = False) -> NoReturn:
         path = find_file(os.environ, asked.config)
         place = os.path.abspath(path) if path is not None else None
         plan = read_plan(asked, path)
+        for variable, meant in mistyped(os.environ).items():
+            tell(f"dualwsgi: {variable} sets nothing; did you mean {meant}?")
         if check:
             check_plan(plan)
             raise SystemExit(0)

@@ -14,7 +14,7 @@ Nothing here knows a command line, opens a file or binds a socket.
 """
 
 from .address import BindAddress, bracketed, parse_bind
-from .environ import ENV_PREFIX, available_cores, read_environ
+from .environ import ENV_PREFIX, available_cores, mistyped, read_environ
 from .kinds import DAY, Count, Knob, LogTarget, Seconds, Several, Switch
 from .rooms.listening import BackendName
 from .rooms.telling import AUTO, ClockMode, LogLevel
@@ -39,6 +39,7 @@ __all__ = [
     "bracketed",
     "headings",
     "knobs",
+    "mistyped",
     "parse_bind",
     "read_environ",
 ]

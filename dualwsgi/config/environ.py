@@ -9,9 +9,16 @@ from typing import Any
 from .kinds import FieldValue, LogTarget
 from .settings import knobs
 
-__all__ = ["ENV_PREFIX", "available_cores", "read_environ"]
+__all__ = ["ENV_PREFIX", "available_cores", "mistyped", "read_environ"]
 
 ENV_PREFIX = "DUALWSGI_"
+
+
+OTHERS = ("APP", "APP_DIR", "CONFIG", "STRICT_PATCH")
+"""What is read besides the settings."""
+
+NEAR = 0.8
+"""How much alike (0 to 1) two names must be: what Kubernetes makes is like none."""
 
 
 def available_cores() -> int:
@@ -35,4 +42,18 @@ def read_environ(environ: Mapping[str, str]) -> dict[str, Any]:
         if text is None or (not text and not isinstance(knob, FieldValue | LogTarget)):
             continue
         found[name] = knob.parse(text, variable)
+    return found
+
+
+def mistyped(environ: Mapping[str, str]) -> dict[str, str]:
+    """Variables that set nothing, and are nearly named like one that does: that one's name."""
+    known = [*OTHERS, *(name.upper() for name in knobs())]
+    names = [name.removeprefix(ENV_PREFIX) for name in environ if name.startswith(ENV_PREFIX)]
+    found = {}
+    for name in names:
+        if name not in known:
+            from difflib import get_close_matches  # not for those who type well
+
+            if near := get_close_matches(name, known, 1, NEAR):
+                found[ENV_PREFIX + name] = ENV_PREFIX + near[0]
     return found

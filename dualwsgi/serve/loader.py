@@ -70,7 +70,14 @@ def load_app(target: str, app_dir: str | os.PathLike[str] | None = None) -> WSGI
         raise ApplicationNotFound(_misread(target, module_name))
     attributes, call = _parse(target, expression)
 
-    directory = os.path.abspath(app_dir or os.curdir)
+    try:
+        directory = os.path.abspath(app_dir or os.curdir)
+    except OSError:
+        # As after a deployment that has removed the release before it.
+        raise ApplicationNotFound(
+            "the working directory has been removed; start it anew, in one that stays (--chdir, or "
+            "WorkingDirectory= of the unit)"
+        ) from None
     if directory not in sys.path:
         sys.path.insert(0, directory)
 

@@ -28,7 +28,10 @@ VARIABLE: Final = "_DUALWSGI_INHERITED"
 LINEAGE: Final = "_DUALWSGI_LINEAGE"
 """What the counts of a server's supervisors stand under, the first one's name; see observe/ledger.py."""
 
-_START_DIRECTORY: Final = os.getcwd()
+try:
+    _START_DIRECTORY: str | None = os.getcwd()
+except OSError:  # it has been removed
+    _START_DIRECTORY = None
 
 
 class Upgrade:

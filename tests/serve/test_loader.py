@@ -152,3 +152,12 @@ def test_the_traceback_shown_starts_in_the_operators_code(project: Path, target:
     assert shows in caught.value.detail
     assert "loader.py" not in caught.value.detail.replace(str(project), "")
     assert "importlib" not in caught.value.detail
+
+
+def test_a_removed_working_directory_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As by a deployment that removes the release before it; the next reload finds out."""
+    (tmp_path / "release").mkdir()
+    monkeypatch.chdir(tmp_path / "release")
+    (tmp_path / "release").rmdir()
+    with pytest.raises(ApplicationNotFound, match="the working directory has been removed; start it anew"):
+        load_app("loader_site")
