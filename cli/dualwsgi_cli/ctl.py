@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import sys
 import time
-from typing import Annotated, Any, NoReturn
+from collections.abc import Callable
+from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
 
@@ -16,6 +17,8 @@ from dualwsgi_cli.top.text import plain, spell_bytes, spell_count, spell_seconds
 __all__ = ["Socket", "ctl"]
 
 EXIT_FAILED = 1
+
+Answer = TypeVar("Answer")
 
 LOOK_EVERY = 0.1
 """Seconds between two looks at what is waited for."""
@@ -66,30 +69,52 @@ def _fail(text: str) -> NoReturn:
 
 def _ask(where: str | None, do: str, **arguments: Any) -> list[tuple[int, Any]]:
     """Every server's answer, with its pid."""
+    return _of_each(_paths(where), lambda path: _ask_at(path, do, **arguments))
+
+
+def _ask_at(path: str, do: str, **arguments: Any) -> list[tuple[int, Any]]:
     from dualwsgi.serve.observe.client import ask_all
 
-    try:
-        return ask_all(_paths(where), do, **arguments)
-    except DualwsgiError as error:
-        _fail(str(error))
+    return ask_all([path], do, **arguments)
+
+
+def _of_each(paths: list[str], ask: Callable[[str], list[Answer]]) -> list[Answer]:
+    """What all of them answer; ends the program if one refuses, or none answers.
+
+    Who has gone meanwhile is passed over; who is there and does not answer is told of.
+    """
+    from dualwsgi.serve.observe.client import ServerGone, Unanswered
+
+    answers: list[Answer] = []
+    why = ""
+    for path in paths:
+        try:
+            answers += ask(path)
+        except ServerGone as error:
+            why = why or str(error)
+            if isinstance(error, Unanswered) and len(paths) > 1:
+                print(f"dualwsgi: {error}", file=sys.stderr)
+        except DualwsgiError as error:
+            _fail(str(error))
+    if why and not answers:
+        _fail(why)
+    return answers
 
 
 def _ask_one(where: str | None, do: str, **arguments: Any) -> list[tuple[int, Any]]:
     """The answer of one worker of each fleet, which speaks for all."""
-    from dualwsgi.serve.observe.client import ask_all
-
-    answers: list[tuple[int, Any]] = []
     asked = set()
-    try:
-        for path in _paths(where):
-            for pid, snapshot in ask_all([path], "snapshot"):
-                supervisor = snapshot["workers"][0]["supervisor"]
-                if not supervisor or supervisor not in asked:
-                    asked.add(supervisor)
-                    answers += [(supervisor or pid, answer) for _, answer in ask_all([path], do, **arguments)]
-    except DualwsgiError as error:
-        _fail(str(error))
-    return answers
+
+    def ask(path: str) -> list[tuple[int, Any]]:
+        answers: list[tuple[int, Any]] = []
+        for pid, snapshot in _ask_at(path, "snapshot"):
+            supervisor = snapshot["workers"][0]["supervisor"]
+            if not supervisor or supervisor not in asked:
+                answers += [(supervisor or pid, answer) for _, answer in _ask_at(path, do, **arguments)]
+                asked.add(supervisor)
+        return answers
+
+    return _of_each(_paths(where), ask)
 
 
 def _print_json(answer: Any) -> None:
@@ -263,18 +288,20 @@ def scale(
 @ctl.command("list", cls=Command)
 def list_(socket: Socket = None, as_json: AsJson = False) -> None:
     """Name the servers that can be attached to."""
-    found = []
-    for path in _paths(socket):
-        for pid, answer in _ask(path, "snapshot"):
-            found.append(
-                {
-                    "socket": path,
-                    "pid": pid,
-                    "backend": answer["backend"],
-                    "addresses": answer["addresses"],
-                    "requests": answer["totals"]["requests"],
-                }
-            )
+
+    def ask(path: str) -> list[dict[str, Any]]:
+        return [
+            {
+                "socket": path,
+                "pid": pid,
+                "backend": answer["backend"],
+                "addresses": answer["addresses"],
+                "requests": answer["totals"]["requests"],
+            }
+            for pid, answer in _ask_at(path, "snapshot")
+        ]
+
+    found = _of_each(_paths(socket), ask)
     if as_json:
         _print_json(found)
         return

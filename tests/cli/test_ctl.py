@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ import pytest
 from command import Result
 from serving import Gate, Kit, answering
 from wire import eventually, request
+
+from dualwsgi.serve.observe import client
 
 Invoke = Callable[..., Result]
 
@@ -80,6 +83,27 @@ def test_where_no_server_is_it_says_how_to_start_one(invoke: Invoke, tmp_path: P
     result = invoke("ctl", "list", "--socket", str(tmp_path / "none.sock"))
     assert result.exit_code == 1
     assert "nobody answers at" in result.stderr
+
+
+def test_a_server_that_stands_still_hides_no_other(
+    kit: Kit, invoke: Invoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "PATIENCE", 0.05)
+    place = tmp_path / "sockets"
+    place.mkdir()
+    still, told = str(place / "1.sock"), "has not answered for 0.05 s: it is stopped, or compiled code"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(still)
+        listener.listen()
+        alone = invoke("ctl", "list", "--socket", still)
+        assert (alone.exit_code, alone.stdout) == (1, "")
+        assert told in alone.stderr
+        served = kit.serve(answering(), control_socket=f"{place}/")
+        monkeypatch.setattr(client, "PATIENCE", 0.3)
+        listed = invoke("ctl", "list", "--socket", str(place))
+    assert listed.exit_code == 0
+    assert served.address in listed.stdout
+    assert f"the server at {still} has not answered for 0.3 s" in listed.stderr
 
 
 def test_requests_that_wait_at_one_place_share_its_stack(

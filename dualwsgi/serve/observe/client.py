@@ -20,7 +20,7 @@ from typing import Any
 from ...errors import DualwsgiError
 from .whereabouts import PROTOCOL, home
 
-__all__ = ["Attached", "ControlError", "ServerGone", "ask_all", "attach", "find"]
+__all__ = ["Attached", "ControlError", "ServerGone", "Unanswered", "ask_all", "attach", "find"]
 
 PATIENCE = 10.0
 """Seconds that a server may take to answer."""
@@ -34,6 +34,10 @@ class ServerGone(ControlError):
     """There is nobody at the socket, or no longer."""
 
 
+class Unanswered(ServerGone):
+    """There is somebody, who does not answer."""
+
+
 class Attached:
     """A connection to one server's control socket.  For one thread at a time."""
 
@@ -45,6 +49,9 @@ class Attached:
         try:
             self._sock.connect(self.path)
             greeting = self._read()
+        except TimeoutError:
+            self._sock.close()
+            raise self._unanswered() from None
         except OSError as error:
             self._sock.close()
             raise ServerGone(f"nobody answers at {self.path}: {error.strerror or error}") from None
@@ -91,9 +98,17 @@ class Attached:
         except OSError as error:
             raise ServerGone(f"the server at {self.path} is gone: {error.strerror or error}") from None
 
+    def _unanswered(self) -> Unanswered:
+        return Unanswered(
+            f"the server at {self.path} has not answered for {PATIENCE:g} s: it is stopped, or compiled code "
+            "that it has called keeps it from running"
+        )
+
     def _answer(self) -> Any:
         try:
             answer = self._read()
+        except TimeoutError:
+            raise self._unanswered() from None
         except OSError as error:
             raise ServerGone(f"the server at {self.path} is gone: {error.strerror or error}") from None
         if "error" in answer:
