@@ -30,7 +30,7 @@ from typing import Any, Final
 
 from ..native import native_lock, native_sleep, start_native
 
-__all__ = ["Outlet", "lay_streams", "may_wait", "whole_lines"]
+__all__ = ["Outlet", "lay_streams", "may_wait", "open_for_log", "whole_lines"]
 
 HELD_MOST: Final = 1 << 20
 """Octets that may wait for a reader who does not keep up."""
@@ -234,6 +234,22 @@ def whole_lines(octets: bytes | memoryview) -> int:
     head = bytes(octets[: select.PIPE_BUF])
     end = head.rfind(b"\n") + 1
     return end or bytes(octets).find(b"\n") + 1 or len(octets)
+
+
+def open_for_log(path: str, flags: int = os.O_WRONLY | os.O_APPEND | os.O_CREAT) -> int:
+    """A descriptor to write a log to.  A pipe need have no reader yet.  Raises OSError."""
+    if _is_named_pipe(path):
+        # Opened for reading, too, it waits for nobody, and one reader may take over from another.
+        flags = os.O_RDWR
+    return os.open(path, flags | os.O_CLOEXEC, 0o644)
+
+
+def _is_named_pipe(path: str) -> bool:
+    try:
+        # /dev/stdout leads to a pipe that has no name, and whose reader there is.
+        return stat.S_ISFIFO(os.stat(path).st_mode) and os.path.exists(os.path.realpath(path))
+    except OSError:
+        return False
 
 
 def lay_streams() -> Callable[[], None]:

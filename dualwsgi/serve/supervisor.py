@@ -35,6 +35,7 @@ from .fleet import Fleet, Generation
 from .identity import Identity, PidFile, find_identity, set_title
 from .listener import Listener, open_listener
 from .observe.snapshot import identity_of
+from .outlet import open_for_log
 from .reloading import FileWatch
 from .server import DRAIN_WINDOW
 from .signals import SignalQueue
@@ -483,7 +484,7 @@ def _prepare_log(config: Config, identity: Identity) -> None:
         if path is None or path == "-" or path.startswith("syslog:"):
             continue
         try:
-            os.close(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644))
+            os.close(open_for_log(path))
             os.chown(path, identity.uid, identity.gid)
         except OSError as error:
             raise ConfigError(f"{name}: cannot write {path!r}: {error.strerror}; give another") from None

@@ -300,3 +300,16 @@ def test_so_do_a_supervisor_and_its_workers(
     ask(tmp_path / "sock")
     server.send_signal(signal.SIGTERM)
     assert server.wait(PATIENCE) == 0
+
+
+def test_a_named_pipe_is_waited_for_by_nobody_who_logs(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "log")
+    number = outlet.open_for_log(str(tmp_path / "log"))  # nobody reads yet
+    out = Outlet(number)
+    out.write(b"early\n")
+    with open(tmp_path / "log", "rb", buffering=0) as reader:
+        assert reader.read(100) == b"early\n"
+    out.write(b"between\n")  # one reader has gone, another comes
+    with open(tmp_path / "log", "rb", buffering=0) as reader:
+        assert reader.read(100) == b"between\n"
+    os.close(number)

@@ -30,7 +30,7 @@ from ...gateway.heads import Request
 from ...gateway.site import logger
 from ...http11.head import HTTP_11
 from ...native import native_lock, native_sleep, start_native
-from ..outlet import whole_lines
+from ..outlet import open_for_log, whole_lines
 from .datagram import connect_datagram
 from .journal import Journal
 from .logformat import COMBINED, MONTHS, Ended, Format, escaped
@@ -110,7 +110,7 @@ class AccessLog:
         except (AttributeError, OSError, ValueError):
             raise ConfigError("access_log: standard output is closed; give the path of a file") from None
         try:
-            return os.open(self._target, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            return open_for_log(self._target)
         except OSError as error:
             raise ConfigError(
                 f"access_log: cannot write {self._target!r}: {error.strerror}; give a path that can be"
