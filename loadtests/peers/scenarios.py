@@ -200,7 +200,7 @@ SCENARIOS = {
             Wrk(),
             COST,
             app="streamed",
-            why="each chunk is framed and sent by Python; theirs by C or Rust",
+            why="each piece is out before the next is asked for; theirs gather in a queue or the kernel",
         ),
         Scenario(
             "tls",
