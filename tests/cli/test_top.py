@@ -21,7 +21,9 @@ from typing import Any
 import pytest
 from serving import Gate, Kit, Served, answering
 from terminal import Terminal
-from wire import PATIENCE, request
+from wire import PATIENCE, eventually, request
+
+from dualwsgi_cli.top.feed import Feed
 
 on_one_backend = pytest.mark.parametrize("backend", ["threads"], indirect=True)
 """For what is about the terminal: the picture is drawn from the control socket, where backends are alike."""
@@ -43,6 +45,20 @@ def served(kit: Kit, gate: Gate, tmp_path: Path) -> Served:
     for target in ("/", "/item/1", "/item/2", "/item/3", "/%1b[31mred", "/missing", "/broken"):
         served.ask(request(target=target))
     return served
+
+
+@on_one_backend
+def test_a_server_that_stands_still_hides_no_other(kit: Kit, tmp_path: Path) -> None:
+    still = tmp_path / "1.sock"  # the first that is found
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(still))
+        listener.listen()
+        served = kit.serve(answering(), control_socket=f"{tmp_path}/")
+        feed = Feed(str(tmp_path), 0.05)
+        try:
+            assert eventually(feed.latest)[0]["addresses"] == [served.address]
+        finally:
+            feed.close()
 
 
 def top(served: Served, width: int, height: int, **environ: str) -> Terminal:

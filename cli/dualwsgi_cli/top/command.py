@@ -22,12 +22,13 @@ def top(
     ] = False,
 ) -> None:
     """Watch a running server: its requests, routes and workers, and where a stuck request is."""
+    from dualwsgi.serve.observe.client import PATIENCE
     from dualwsgi_cli.top.feed import Feed
     from dualwsgi_cli.top.loop import Dashboard, can_draw, write_lines
 
     feed = Feed(socket, interval)
     try:
-        feed.came.wait(10.0)
+        feed.came.wait(PATIENCE + 1.0)  # a server that stands still has said so then
         if not feed.seen:
             print(
                 f"dualwsgi: {feed.error or 'no server has answered'}; "

@@ -6,7 +6,7 @@ import threading
 from typing import Any
 
 from dualwsgi.errors import DualwsgiError
-from dualwsgi.serve.observe.client import Attached, ServerGone, ask_all, attach, find
+from dualwsgi.serve.observe.client import Attached, ask_all, attach, find
 
 __all__ = ["Feed"]
 
@@ -27,6 +27,7 @@ class Feed:
         self._latest: dict[str, dict[str, Any]] = {}
         self._departed: dict[str, dict[str, Any]] = {}
         self._attached: dict[str, Attached] = {}
+        self._followed: set[str] = set()  # those, and who has not answered yet
         self._stop = threading.Event()
         self.error = ""
         self.seen = False  # there was a server
@@ -59,15 +60,12 @@ class Feed:
         while not self._stop.is_set():
             try:
                 for path in find(self._where):
-                    try:
-                        self._follow(str(path))
-                    except ServerGone as error:
-                        self.error = str(error)
-                if not self._attached and not self.error:
+                    self._follow(str(path))
+                if not self._followed and not self.error:
                     self.error = "no server is running there"
             except DualwsgiError as error:
                 self.error = str(error)
-            if not self._attached:
+            if not self._followed:
                 self.came.set()
             self._ask_for_departed()
             self._stop.wait(LOOK_AGAIN)
@@ -88,14 +86,20 @@ class Feed:
 
     def _follow(self, path: str) -> None:
         with self._lock:
-            if path in self._attached or self._stop.is_set():
+            if path in self._followed or self._stop.is_set():
                 return
-            server = self._attached[path] = attach(path)
-        threading.Thread(target=self._read, args=(path, server), name="dualwsgi-feed", daemon=True).start()
+            self._followed.add(path)
+        threading.Thread(target=self._read, args=(path,), name="dualwsgi-feed", daemon=True).start()
 
-    def _read(self, path: str, server: Attached) -> None:
+    def _read(self, path: str) -> None:
+        server: Attached | None = None
         try:
+            server = attach(path)  # which takes a while where a server stands still
+            with self._lock:
+                self._attached[path] = server
             for snapshot in server.stream(self._every):
+                if self._stop.is_set():
+                    break
                 with self._lock:
                     self._latest[path] = snapshot
                 self.seen = True
@@ -106,5 +110,9 @@ class Feed:
             with self._lock:
                 self._latest.pop(path, None)
                 self._attached.pop(path, None)
-            server.close()
-            self.came.set()
+                self._followed.discard(path)
+                nobody = not self._followed
+            if server is not None:
+                server.close()
+            if nobody:
+                self.came.set()
