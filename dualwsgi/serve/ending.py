@@ -34,14 +34,14 @@ def end_in_time(seconds: float) -> None:
     From any thread or signal handler.
     """
     try:
-        start_native(_end_late, seconds, os.getpid())
+        start_native(_end_late, seconds, os.getpid(), _main_greenlet())
     except RuntimeError:
         pass  # there are no threads to be had; it is as if nobody had thought of it
 
 
-def _end_late(seconds: float, pid: int) -> None:
+def _end_late(seconds: float, pid: int, main: Any) -> None:
     native_sleep(seconds)
-    kept_by = "; ".join(_keepers()) or "something that was registered with atexit, perhaps"
+    kept_by = "; ".join(_keepers(main)) or "something that was registered with atexit, perhaps"
     tell(f"dualwsgi: process {pid} was told to stop and is ended now, since it has not; kept by {kept_by}")
     for stream in (sys.stdout, sys.stderr):
         try:
@@ -51,7 +51,14 @@ def _end_late(seconds: float, pid: int) -> None:
     os._exit(EXIT_FORCED)
 
 
-def _keepers() -> list[str]:
+def _main_greenlet() -> Any:
+    """That of this thread, if it has a hub: while it waits, it is in no thread's stack."""
+    green = sys.modules.get("dualwsgi.green.hub")
+    hub = green.current_hub() if green is not None else None
+    return hub.main if hub is not None else None
+
+
+def _keepers(main: Any) -> list[str]:
     """The threads that a process waits for, and where they are; the main one if it is in code of the user."""
     threading: Any = sys.modules.get("threading")
     active: dict[int, Any] = dict(getattr(threading, "_active", {}))
@@ -61,6 +68,8 @@ def _keepers() -> list[str]:
         if thread.daemon:
             continue
         place = _place(frames.get(ident))
+        if not place and main is not None and thread is threading.main_thread():
+            place = _place(main.gr_frame)
         if place or thread is not threading.main_thread():
             found.append(thread.name + place)
     return found

@@ -458,7 +458,9 @@ class Fleet:
                 if nursery is not process
             }
         expected = process.leaving or self.stopping
-        if expected and (code == 0 or not process.ready or process.role == "nursery"):
+        # None: its nursery is gone, who would have said how; but it went when it was told to.
+        went = code == 0 or (code is None and not process.killed_for)
+        if expected and (went or not process.ready or process.role == "nursery"):
             logger.info("%s has left", process.name)
             return
         why = why_it_died(process, code)

@@ -342,7 +342,8 @@ class Server:
                 listener.close()
             finished = self._wait(backend, deadline, window, meanwhile)
             if not finished:
-                self._tell_unfinished(backend.look())
+                why = "stopping at once" if monotonic() < deadline or grace == 0 else "the grace time is over"
+                self._tell_unfinished(why, backend.look())
             backend.close()
             if self._stopped_hook is not None:
                 stop_worker(self._stopped_hook, self)
@@ -351,13 +352,14 @@ class Server:
             return finished
 
     @staticmethod
-    def _tell_unfinished(view: View) -> None:
+    def _tell_unfinished(why: str, view: View) -> None:
         at_it = [*(call.conn for call in view.calls), *view.queued]
         said = "; ".join(conn.describe() for conn in at_it[:NAMED_MOST])
         if len(at_it) > NAMED_MOST:
             said += f"; and {len(at_it) - NAMED_MOST} more"
         logger.warning(
-            "the grace time is over; cut off: requests in hand %d%s, other connections %d",
+            "%s; cut off: requests in hand %d%s, other connections %d",
+            why,
             len(at_it),
             f" ({said})" if said else "",
             len(view.parked),

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fleet import PATIENCE, Fleet
+from serving import Gate, Served, answering
 from wire import Client, eventually, request
 
 APP = """\
@@ -17,6 +20,9 @@ from dualwsgi.serve import server, worker
 server.END_MARGIN = worker.END_MARGIN = 0.1
 
 def wait_long():
+    threading.Event().wait(60)
+
+def hook(server):
     threading.Event().wait(60)
 
 def app(environ, start_response):
@@ -67,11 +73,22 @@ def start(tmp_path: Path, backend: str) -> Iterator[Start]:
         fleet.kill()
 
 
-@pytest.mark.parametrize(("what", "told"), [("a thread", "keeper"), ("atexit", ".*")])
+HOOK = "--worker-stopped", "keeping:hook"
+AT_HOOK = r"MainThread at .*keeping.py:\d+, in hook"
+
+
+@pytest.mark.parametrize(
+    ("what", "told", "options"),
+    [
+        ("a thread", "keeper", ()),
+        ("atexit", ".*", ()),
+        ("", AT_HOOK, HOOK),
+    ],
+)
 def test_what_keeps_a_process_keeps_it_no_longer_than_the_grace_time(
-    start: Start, what: str, told: str
+    start: Start, what: str, told: str, options: tuple[str, ...]
 ) -> None:
-    fleet = start(what)
+    fleet = start(what, *options)
     fleet.serves()
     assert fleet.stop() == 1
     assert re.search(rf"process {fleet.pid} was told to stop and is ended now.*; kept by {told}", fleet.log)
@@ -115,3 +132,20 @@ def test_a_worker_whose_descriptors_are_closed_gets_a_successor(start: Start) ->
     fleet.says("is ready", times=2)
     with Client(address, patience=PATIENCE) as client:
         assert int(client.send(request()).response().body) in fleet.ready()
+
+
+@pytest.mark.parametrize(("grace", "why"), [(0.0, "stopping at once"), (0.01, "the grace time is over")])
+def test_a_stop_names_what_it_cuts_off(
+    serve: Callable[..., Served], gate: Gate, said: Callable[[], list[str]], grace: float, why: str
+) -> None:
+    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+        gate.wait()
+        return answering()(environ, start_response)
+
+    served = serve(app)
+    served.client().send(request("GET", "/slow"))
+    gate.expect()
+    threading.Timer(0.05, gate.open).start()
+    assert not served.stop(grace)
+    told = said()[0]
+    assert told == f"{why}; cut off: requests in hand 1 (127.0.0.1 GET /slow), other connections 0"

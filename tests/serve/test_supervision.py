@@ -281,6 +281,23 @@ def test_how_a_worker_died_is_told_in_words(code: int | None, ready: float, word
         end.close()
 
 
+def test_a_worker_without_a_nursery_that_leaves_as_it_was_told_is_no_death(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO", "dualwsgi")
+    fleet = Fleet("hello:app", ".")
+    fleet.generation = Generation(1, Config(), (), Identity())
+    for leaving in (True, False):
+        mine, theirs = _socket.socketpair()
+        worker = Process("worker", 1, 0, "threads", 1, Channel(mine), pid=7, ready=1.0, leaving=leaving)
+        fleet.processes[1] = worker
+        fleet.bury(worker, None)
+        theirs.close()
+    fleet.shares.close()
+    assert [record.levelname for record in caplog.records] == ["INFO", "ERROR"]
+    assert caplog.messages[0] == "worker 0 (pid 7, threads) has left"
+
+
 def test_signals_wait_in_a_queue_and_handlers_come_back() -> None:
     before = signal.getsignal(signal.SIGUSR1)
     done: list[int] = []
