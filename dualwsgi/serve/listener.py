@@ -88,6 +88,14 @@ class Listener:
         """From now on somebody else removes the file of a unix socket."""
         self._path = ""
 
+    def leave(self) -> None:
+        """Lets go of it in a child: who listens is the process that has forked it."""
+        self.disown()
+        try:
+            self.sock.close()
+        except OSError:
+            pass
+
     def close(self) -> None:
         """Stops listening; removes the file of a unix socket if it is still this one."""
         self.sock.close()

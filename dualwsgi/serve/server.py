@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakSet
 
 from ..config import AUTO, ClockMode, Config
 from ..counters import Counters
@@ -203,6 +204,7 @@ class Server:
                 self._release()
                 raise
             self.started = monotonic()
+            _serving.add(self)
 
     @contextmanager
     def _holding(self) -> Iterator[None]:
@@ -477,6 +479,20 @@ class Server:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+
+_serving: WeakSet[Server] = WeakSet()
+
+
+def _leave_listeners() -> None:
+    """In a child that the application has forked: it may outlive the server, and hold its port."""
+    for server in list(_serving):
+        if server.owns_process or not server._bound:  # else they are the program's, who may have plans
+            for listener in server._listeners:
+                listener.leave()
+
+
+os.register_at_fork(after_in_child=_leave_listeners)
 
 
 def _make_backend(config: Config, on_blind: Callable[[OSError], object]) -> Backend:

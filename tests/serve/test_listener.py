@@ -8,6 +8,7 @@ import socket
 import stat
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -242,3 +243,39 @@ def test_without_systemd_nobody_is_told_and_nobody_watches(
     assert Watchdog(lambda act: None).patience == 1.5
     monkeypatch.setenv("WATCHDOG_PID", "1")
     assert Watchdog(lambda act: None).patience is None
+
+
+@pytest.mark.parametrize("where", ["127.0.0.1:0", "unix:sock"])
+def test_a_child_that_outlives_the_server_does_not_hold_its_port(
+    serve: Serve, where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    reader, writer = os.pipe()
+    children = []
+
+    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of threads: this child calls nothing
+            child = os.fork()
+        if not child:
+            os.close(writer)
+            os.read(reader, 1)
+            os._exit(0)
+        children.append(child)
+        return answering()(environ, start_response)
+
+    served = serve(app, bind=(where,))
+    with served.client() as client:
+        assert client.send(request()).response().status == 200
+    with served.client() as client:  # the server listens on
+        assert client.send(request()).response().status == 200
+    try:
+        assert served.stop()
+        listener = open_listener(parse_bind(served.address.removeprefix("http://")), Config())
+        listener.close()
+    finally:
+        os.close(writer)
+        os.close(reader)
+        for child in children:
+            os.waitpid(child, 0)
+    assert len(children) == 2
