@@ -62,6 +62,9 @@ allocator, and beyond from the system's, which costs a small request a twentieth
 HEADS_KEPT: Final = 32
 """Request heads that one connection may add to the memory of its site."""
 
+IN_FLIGHT: Final = 14_000
+"""Octets that a system sends before it hears of the peer (RFC 6928), so that no reset keeps them back."""
+
 AT_ONCE: Final = (0.0, 0.0)
 """The arrival of a request whose head, and body if it was collected, came in one read."""
 
@@ -83,7 +86,9 @@ class Connection:
     how the connection ends.  The annexe's does; the rest is this file's own.
     """
 
-    OPEN: ClassVar = frozenset({"run", "may_keep_alive", "_note", "_fail", "_drain_body", "_close_gently"})
+    OPEN: ClassVar = frozenset(
+        {"run", "may_keep_alive", "_note", "_fail", "_drain_body", "_close_gently", "_sends_on"}
+    )
 
     __slots__ = (
         "_came",
@@ -551,7 +556,7 @@ class Connection:
             site.log(request, self._peer, plan.status, answer[1], now - self.since)
         self.since = now
         if request.is_last:
-            return self._close_gently()
+            return self._close_gently(answered=self._may_send_on(sent))
         if self.phase is not _IDLE:
             return self._next_request()
         if self._input is not None:
@@ -743,7 +748,7 @@ class Connection:
         # A body that broke after the head was out: nobody can tell where the next request starts.
         body = self.body
         if not exchange.keep_alive or (body is not None and body.error is not None):
-            return self._close_gently()
+            return self._close_gently(answered=self._may_send_on(exchange.content_sent))
         if body is not None:
             self.phase = Phase.DRAIN
             return self._drain_body(self.turn)
@@ -915,9 +920,12 @@ class Connection:
     def _close_gently(self, *, answered: bool = False) -> Verdict:
         """Closes so that the client gets all that was sent (RFC 9112 section 9.6).
 
-        A close with unread octets in the socket makes a reset, which can overtake the response.
-        So unless the client is known to send no more, only the sending side is closed here, and
-        the rest is read and dropped until the client has closed too.
+        A close with unread octets in the socket makes a reset, which can overtake the response, and so do
+        octets that come in later while some of it is unsent.  So unless the client has said to send no more,
+        and sticks to it, only the sending side is closed here, and the rest is read and dropped until the
+        client has closed too.
+
+        `answered`: nothing is known of what it sends, or much of the response is on its way.
         """
         if (
             not answered
@@ -926,6 +934,7 @@ class Connection:
             and not self._more
             and not self.request.fields.keep_alive
             and not self.is_tunnel
+            and not self._sends_on()
         ):
             return CLOSE
         if self._input is not None:
@@ -937,6 +946,22 @@ class Connection:
         self.phase = Phase.LINGER
         self.since = self.turn.now
         return self._linger()
+
+    def _may_send_on(self, octets: int) -> bool:
+        """Whether a client who was to send no more, but might, could so cut a response of so many octets.
+
+        Some put CR LF behind a body, others end TLS with their request.  Who does neither is not waited for.
+        """
+        return octets > IN_FLIGHT and (self.request.has_body or self.stream.lookahead)
+
+    def _sends_on(self) -> bool:
+        """Whether such a client has sent more.  Asking others would be a tenth of what a connection costs."""
+        if not self.request.has_body and not self.stream.lookahead:
+            return False
+        try:
+            return len(self._read(SIP)) > 0  # the end of TLS is read by that, and makes no reset any more
+        except OSError:
+            return False
 
     def _linger(self) -> Verdict:
         read = self.stream.read  # of TLS nothing more is of interest than its end

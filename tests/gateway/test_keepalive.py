@@ -373,3 +373,36 @@ def test_a_crowd_that_keeps_its_connections_loses_none(serve: Serve) -> None:
         assert sorted(pool.map(ask, range(50))) == list(range(50))
     assert served.counter("connections") == 50
     eventually(lambda: served.counter("requests") == 1000)  # the last is counted a moment after it is out
+
+
+# What comes behind the last request
+
+
+def test_what_comes_behind_a_last_request_makes_no_reset_of_its_response(
+    serve: Serve, clear_or_tls: str, gate: Gate
+) -> None:
+    """Some clients put CR LF behind a body."""
+
+    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+        gate.wait()
+        return echo(environ, start_response)
+
+    client = serve(app).client().send(request("POST", "/", CLOSE, body=b"a=b"))
+    gate.expect()
+    client.send(b"\r\n")
+    gate.open()
+    assert client.response().body == b"POST / a=b"
+    assert client.ending() == "eof"
+
+
+@pytest.mark.parametrize("pieces", [1, 5])
+def test_what_comes_while_a_last_response_is_under_way_does_not_cut_it(
+    serve: Serve, clear_or_tls: str, pieces: int
+) -> None:
+    content = [b"x" * (300_000 // pieces)] * pieces
+    client = serve(answering(lambda: iter(content) if pieces > 1 else content)).client()
+    client.send(request("POST", "/", CLOSE, body=b"a=b"))
+    client.peek()
+    client.send(b"\r\n")
+    assert client.response().body == b"".join(content)
+    assert client.ending() == "eof"

@@ -225,6 +225,9 @@ class AnnexeConnection(Connection):
         self._answered = self._answered or answered
         return CLOSE
 
+    def _sends_on(self) -> bool:
+        return False  # nobody knows without waiting, which reading does here
+
     def end(self) -> None:
         """The last of the connection: the client gets all that was sent, if it does not take too long."""
         if self._ends_gently and not self.stream.timed_out:
