@@ -114,6 +114,7 @@ def work(channel: Channel, job: Job, app: WSGIApplication) -> int:
         channel.say("failed", error)
         return EXIT_LOAD
     gc.freeze()  # what is loaded stays: looking through all of it for garbage would stop every request
+    worker.own_process()
     return worker.live()
 
 
@@ -148,10 +149,13 @@ class Worker:
         self._signals = SignalQueue((DRAINS, *ENDS, signal.SIGUSR1), IGNORED)
         self._share = Share(job.shares, job.slot) if job.slot else None
         self._server = Server(app, config, listeners=listeners, share=self._share)
-        self._server.owns_process = True
         self._server.supervisor = channel.peer
         self._server.lineage = job.lineage
         self._server.start_here()
+
+    def own_process(self) -> None:
+        """From now on the process is there for this worker alone, and ends with it."""
+        self._server.owns_process = True
 
     def live(self) -> int:
         server, backend = self._server, self._server.backend
@@ -166,8 +170,8 @@ class Worker:
         if self._share is not None:
             self._share.leave()
         # Its supervisor would kill it a moment later, but knows less, and may be gone.
-        grace = 0.0 if self._at_once else server.config.graceful_timeout
-        end_in_time(grace + END_MARGIN)
+        if server.owns_process:
+            end_in_time((0.0 if self._at_once else server.config.graceful_timeout) + END_MARGIN)
         if self._at_once:
             server.stop(0.0)
         else:
