@@ -23,7 +23,7 @@ from dualwsgi.serve.errorlog import set_up_log, tell
 from dualwsgi.serve.handdown import hand_down, hide_arguments
 from dualwsgi.serve.identity import held_pid_file, settle
 from dualwsgi.serve.loader import ApplicationNotLoaded, load_app
-from dualwsgi.serve.outlet import lay_streams
+from dualwsgi.serve.nonblocking import lay_streams
 from dualwsgi.serve.systemd import passed_binds
 from dualwsgi_cli.flags import Asked, settings
 from dualwsgi_cli.refusal import refuse

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..config import Config
 from ..errors import ConfigError
-from .outlet import Outlet, may_wait, open_for_log
+from .nonblocking import NonBlockingWriter, may_wait, open_for_log
 
 __all__ = ["FLEET_FORM", "set_up_log", "tell"]
 
@@ -64,7 +64,7 @@ def _write_to_file(logger: logging.Logger, path: str, form: str) -> None:
             # that could not be written.
             octets: Any = io.FileIO(self.baseFilename, "ab", opener=open_for_log)
             if may_wait(octets.fileno()):
-                octets = Outlet(octets.fileno(), octets)  # /dev/stderr, say, and it is a pipe
+                octets = NonBlockingWriter(octets.fileno(), octets)  # /dev/stderr, say, and it is a pipe
             return io.TextIOWrapper(octets, "utf-8", "backslashreplace", write_through=True)
 
         def emit(self, record: logging.LogRecord) -> None:

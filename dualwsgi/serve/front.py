@@ -11,7 +11,7 @@ from ..gateway.site import Application
 from .handdown import hand_down
 from .identity import held_pid_file, settle
 from .loader import load_app
-from .outlet import lay_streams
+from .nonblocking import lay_streams
 from .server import Server
 
 __all__ = ["serve"]

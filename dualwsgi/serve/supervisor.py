@@ -34,8 +34,8 @@ from .errorlog import FLEET_FORM, set_up_log
 from .fleet import Fleet, Generation
 from .identity import Identity, PidFile, find_identity, set_title
 from .listener import Listener, open_listener
+from .nonblocking import open_for_log
 from .observe.snapshot import identity_of
-from .outlet import open_for_log
 from .reloading import FileWatch
 from .server import DRAIN_WINDOW
 from .signals import SignalQueue

@@ -39,7 +39,7 @@ from .handdown import hand_down, hide_arguments
 from .job import EXIT_LOAD, Job
 from .listener import adopt_listener
 from .loader import ApplicationNotLoaded, WSGIApplication, load_app
-from .outlet import lay_streams
+from .nonblocking import lay_streams
 from .server import DRAIN_WINDOW, Server
 from .shares import Share
 from .signals import SignalQueue

@@ -74,9 +74,8 @@ class Parking:
         """Parks a new one; False if it is to be closed."""
         self._missed.pop(conn.fd, None)
         self.parked[conn.fd] = conn
-        return self.watch(
-            conn
-        )  # being writable, it has its first event at once, and by then often its request
+        # Being writable, it has its first event at once, and by then often its request.
+        return self.watch(conn)
 
     def miss(self, fd: int, events: int) -> None:
         """An event for a descriptor that was not parked when it came."""

@@ -30,7 +30,7 @@ from ...gateway.heads import Request
 from ...gateway.site import logger
 from ...http11.head import HTTP_11
 from ...native import native_lock, native_sleep, start_native
-from ..outlet import open_for_log, whole_lines
+from ..nonblocking import open_for_log, whole_lines
 from .datagram import connect_datagram
 from .journal import Journal
 from .logformat import COMBINED, MONTHS, Ended, Format, escaped

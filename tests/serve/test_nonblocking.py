@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 from wire import PATIENCE, Client, eventually, request
 
-from dualwsgi.serve import outlet
-from dualwsgi.serve.outlet import Outlet
+from dualwsgi.serve import nonblocking
+from dualwsgi.serve.nonblocking import NonBlockingWriter as Writer
 
 SMALL = 4096  # octets; the least that a pipe can be made to hold
 
@@ -55,7 +55,7 @@ def _without_waiting(path: str, flags: int) -> int:
 
 @pytest.fixture
 def pipe(monkeypatch: pytest.MonkeyPatch) -> Iterator[Pipe]:
-    monkeypatch.setattr(outlet, "LAST_PATIENCE", 0.1)
+    monkeypatch.setattr(nonblocking, "LAST_PATIENCE", 0.1)
     pipe = Pipe()
     yield pipe
     pipe.read()  # whoever waits for room has it
@@ -63,10 +63,10 @@ def pipe(monkeypatch: pytest.MonkeyPatch) -> Iterator[Pipe]:
 
 
 @pytest.fixture(params=["its own way there", "another user's pipe"])
-def out(pipe: Pipe, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Outlet]:
+def out(pipe: Pipe, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Writer]:
     if request.param != "its own way there":
-        monkeypatch.setattr(Outlet, "_look", lambda _: None)  # it finds no way
-    out = Outlet(pipe.end)
+        monkeypatch.setattr(Writer, "_look", lambda _: None)  # it finds no way
+    out = Writer(pipe.end)
     yield out
     eventually(lambda: pipe.read() or not out._waiting)
 
@@ -84,13 +84,13 @@ def read_all(pipe: Pipe, end: str) -> str:
     return found
 
 
-def test_what_goes_in_is_there_at_once(pipe: Pipe, out: Outlet) -> None:
+def test_what_goes_in_is_there_at_once(pipe: Pipe, out: Writer) -> None:
     out.write(b"one\n")
     out.write(b"two\n")
     assert read_all(pipe, "two\n") == "one\ntwo\n"
 
 
-def test_who_writes_waits_for_no_reader_and_what_is_held_comes_in_order(pipe: Pipe, out: Outlet) -> None:
+def test_who_writes_waits_for_no_reader_and_what_is_held_comes_in_order(pipe: Pipe, out: Writer) -> None:
     pipe.fill()
     for number in range(10):
         out.write(b"%d\n" % number)
@@ -99,9 +99,9 @@ def test_who_writes_waits_for_no_reader_and_what_is_held_comes_in_order(pipe: Pi
 
 
 def test_what_nobody_reads_is_bounded_and_what_is_missing_is_told(
-    pipe: Pipe, out: Outlet, monkeypatch: pytest.MonkeyPatch
+    pipe: Pipe, out: Writer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(outlet, "PIECES_MOST", 4)
+    monkeypatch.setattr(nonblocking, "PIECES_MOST", 4)
     pipe.fill()
     for number in range(10):
         out.write(b"%d\n" % number)
@@ -111,7 +111,7 @@ def test_what_nobody_reads_is_bounded_and_what_is_missing_is_told(
     )
 
 
-def test_a_text_longer_than_a_pipe_arrives_whole(pipe: Pipe, out: Outlet) -> None:
+def test_a_text_longer_than_a_pipe_arrives_whole(pipe: Pipe, out: Writer) -> None:
     text = "".join(f"line {number}\n" for number in range(5000))
     out.write(text.encode())
     out.write(b"end\n")
@@ -119,20 +119,20 @@ def test_a_text_longer_than_a_pipe_arrives_whole(pipe: Pipe, out: Outlet) -> Non
 
 
 def test_where_threads_are_not_to_be_had_the_lines_come_all_the_same(
-    pipe: Pipe, out: Outlet, monkeypatch: pytest.MonkeyPatch
+    pipe: Pipe, out: Writer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def start(*_: object) -> None:
         raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr(outlet, "start_native", start)
+    monkeypatch.setattr(nonblocking, "start_native", start)
     out.write(b"raise the limit of processes\n")
     assert pipe.read() == "raise the limit of processes\n"
 
 
-def test_a_reader_that_has_died_is_no_reason_to_fail(out: Outlet) -> None:
+def test_a_reader_that_has_died_is_no_reason_to_fail(out: Writer) -> None:
     reader, writer = os.pipe()
     os.close(reader)
-    dead = Outlet(writer)
+    dead = Writer(writer)
     dead.write(b"is anybody there?\n")
     eventually(lambda: not dead._waiting)
     os.close(writer)
@@ -140,7 +140,7 @@ def test_a_reader_that_has_died_is_no_reason_to_fail(out: Outlet) -> None:
 
 def test_a_socket_such_as_the_journals_is_waited_for_by_nobody() -> None:
     here, there = socket.socketpair()
-    out = Outlet(here.fileno())
+    out = Writer(here.fileno())
     for number in range(1000):
         out.write(b"%04d%s\n" % (number, b"x" * 1000))
     out.write(b"end\n")
@@ -154,7 +154,7 @@ def test_a_socket_such_as_the_journals_is_waited_for_by_nobody() -> None:
     out._sock.detach() if out._sock is not None else None
 
 
-def test_a_program_may_send_its_output_elsewhere(pipe: Pipe, out: Outlet, tmp_path: Path) -> None:
+def test_a_program_may_send_its_output_elsewhere(pipe: Pipe, out: Writer, tmp_path: Path) -> None:
     out.write(b"to the pipe\n")
     assert read_all(pipe, "pipe\n") == "to the pipe\n"
     kept = os.dup(pipe.end)
@@ -171,7 +171,7 @@ def test_a_program_may_send_its_output_elsewhere(pipe: Pipe, out: Outlet, tmp_pa
 def test_nothing_goes_to_a_file_that_has_got_the_number_of_one_closed_by_a_program(
     pipe: Pipe, tmp_path: Path
 ) -> None:
-    out = Outlet(pipe.end)
+    out = Writer(pipe.end)
     out.write(b"first\n")
     os.close(out._own)
     file = os.open(tmp_path / "file", os.O_WRONLY | os.O_CREAT)
@@ -185,7 +185,7 @@ def test_nothing_goes_to_a_file_that_has_got_the_number_of_one_closed_by_a_progr
 def test_a_signal_handler_may_write_while_its_thread_does(
     pipe: Pipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    out = Outlet(pipe.end)
+    out = Writer(pipe.end)
     look = out._look
 
     def look_and_be_interrupted() -> None:
@@ -199,7 +199,7 @@ def test_a_signal_handler_may_write_while_its_thread_does(
 
 
 def test_a_forked_child_repeats_nothing(pipe: Pipe) -> None:
-    out = Outlet(pipe.end)
+    out = Writer(pipe.end)
     pipe.fill()
     out.write(b"the parent's\n")
     child = os.fork()
@@ -221,7 +221,7 @@ def test_the_streams_of_a_program_are_put_back(pipe: Pipe, monkeypatch: pytest.M
     monkeypatch.setattr(sys, "stderr", before)
     monkeypatch.setattr(sys, "__stderr__", before)
     monkeypatch.setattr(sys, "stdout", own)
-    put_back = outlet.lay_streams()
+    put_back = nonblocking.lay_streams()
     assert sys.stdout is own
     assert sys.stderr is not before
     assert (sys.stderr.fileno(), sys.stderr.encoding) == (pipe.end, "ascii")
@@ -240,8 +240,8 @@ def test_the_streams_of_a_program_are_put_back(pipe: Pipe, monkeypatch: pytest.M
 
 APP = """\
 import logging, os, sys
-from dualwsgi.serve import outlet
-outlet.LAST_PATIENCE = 0.1
+from dualwsgi.serve import nonblocking
+nonblocking.LAST_PATIENCE = 0.1
 def app(environ, start_response):
     print('x' * 5000, file=sys.stderr)
     print('x' * 10000)
@@ -304,8 +304,8 @@ def test_so_do_a_supervisor_and_its_workers(
 
 def test_a_named_pipe_is_waited_for_by_nobody_who_logs(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "log")
-    number = outlet.open_for_log(str(tmp_path / "log"))  # nobody reads yet
-    out = Outlet(number)
+    number = nonblocking.open_for_log(str(tmp_path / "log"))  # nobody reads yet
+    out = Writer(number)
     out.write(b"early\n")
     with open(tmp_path / "log", "rb", buffering=0) as reader:
         assert reader.read(100) == b"early\n"

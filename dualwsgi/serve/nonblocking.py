@@ -1,10 +1,11 @@
 """Standard output and error of a process that serves: whoever writes there waits for nobody.
 
-A pipe that nobody reads takes 64 kB; the next line would then wait for ever, and with it the request that
-wrote it, on green all others, and whoever is to stop the process.  So in a process that is the server's
-own, `sys.stdout` and `sys.stderr` are laid over an Outlet: what goes in at once is written at once, the
-rest waits for a native thread, up to HELD_MOST, and what comes then is dropped, counted and told.  That
-holds for all who use them: this library's log, `wsgi.errors`, prints and the log of the application.
+A pipe that nobody reads takes 64 kB; the next line would then wait for ever, and with it the request
+that wrote it, on green all others, and whoever is to stop the process. So in a process that is the
+server's own, `sys.stdout` and `sys.stderr` are laid over a NonBlockingWriter: what goes in at once is
+written at once, the rest waits for a native thread, up to HELD_MOST, and what comes then is dropped,
+counted and told. That holds for all who use them: this library's log, `wsgi.errors`, prints and the log
+of the application.
 
 Not so what is written to the descriptors themselves, by compiled code or by programs that are started.
 
@@ -30,7 +31,7 @@ from typing import Any, Final
 
 from ..native import native_lock, native_sleep, start_native
 
-__all__ = ["Outlet", "lay_streams", "may_wait", "open_for_log", "whole_lines"]
+__all__ = ["NonBlockingWriter", "lay_streams", "may_wait", "open_for_log", "whole_lines"]
 
 HELD_MOST: Final = 1 << 20
 """Octets that may wait for a reader who does not keep up."""
@@ -46,7 +47,7 @@ AGAIN_AFTER: Final = 0.02
 GONE: Final = "dualwsgi: {} messages are missing here: nobody has read them\n"
 
 
-class Outlet(io.RawIOBase):
+class NonBlockingWriter(io.RawIOBase):
     """A raw stream that writes to a descriptor, and never waits.  Any thread may write.
 
     An error is nobody's: that the reader of a log has died is no reason to fail a request.
@@ -253,7 +254,7 @@ def _is_named_pipe(path: str) -> bool:
 
 
 def lay_streams() -> Callable[[], None]:
-    """Lays standard output and error over outlets, where they may have somebody wait; what undoes it."""
+    """Lays standard output and error over such writers, where they may have somebody wait; what undoes it."""
     undo = [_lay("stdout"), _lay("stderr")]
 
     def put_back() -> None:
@@ -274,9 +275,9 @@ def _lay(name: str) -> Callable[[], None]:
         before.flush()
     except (OSError, ValueError):
         return _nothing  # it is closed
-    outlet = Outlet(fd)
+    writer = NonBlockingWriter(fd)
     stream = io.TextIOWrapper(
-        outlet,  # type: ignore[type-var]  # which takes all that it is given
+        writer,  # type: ignore[type-var]  # which takes all that it is given
         encoding=before.encoding,
         errors=before.errors,
         line_buffering=before.line_buffering,
@@ -286,8 +287,8 @@ def _lay(name: str) -> Callable[[], None]:
 
     def put_back() -> None:
         stream.flush()
-        outlet.settle()
-        atexit.unregister(outlet.settle)
+        writer.settle()
+        atexit.unregister(writer.settle)
         if getattr(sys, name) is stream:
             setattr(sys, name, before)
 
