@@ -85,6 +85,14 @@ class _End:
 
 _ends = local()
 
+_native_tracker: Any = getattr(threading, "_DeleteDummyThreadOnDel", None)
+
+
+def track_dummy(thread: threading.Thread) -> Any:
+    """What has a dummy thread forgotten (3.12.4 on): that of a greenlet is by its `_End`, which does not need
+    the globals of `threading`.  At the end of the interpreter these are gone before the last greenlets are."""
+    return None if hasattr(_ends, "end") else _native_tracker(thread)
+
 
 def start_new_thread(function: Callable[..., object], args: Any, kwargs: Any = None, /) -> int:
     """As `_thread.start_new_thread`: run `function(*args, **kwargs)` in a greenlet; returns its ident."""
@@ -285,6 +293,7 @@ def patch_threading() -> dict[tuple[str, str], Any]:
         ("threading", "_ThreadHandle"): ThreadHandle,
         ("threading", "_make_thread_handle"): make_thread_handle,
         ("threading", "_thread_shutdown"): shutdown,
+        ("threading", "_DeleteDummyThreadOnDel"): track_dummy,
     }
     for name in ("wait", "wait_for", "notify", "notify_all"):
         setattr(threading.Condition, name, vars(Condition)[name])

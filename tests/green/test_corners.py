@@ -815,6 +815,22 @@ def test_sys_exit_in_the_main_greenlet_ends_and_in_a_thread_does_not(isolated: I
     )
 
 
+def test_the_end_with_a_dummy_thread_in_a_greenlet_that_waits_is_silent(isolated: Isolated) -> None:
+    isolated(
+        """
+        from dualwsgi import green; green.patch()
+        import logging, threading, time
+        logging.basicConfig()
+        def log_and_wait():
+            logging.warning("in %s", threading.current_thread().name)
+            time.sleep(60)
+        green.spawn(log_and_wait)
+        time.sleep(0.01)
+        """
+    )
+    assert isolated.stderr == "WARNING:root:in Dummy-1\n"  # type: ignore[attr-defined]
+
+
 def test_a_fork_in_the_middle_of_everything_leaves_the_parent_alone(isolated: Isolated) -> None:
     out = isolated(
         """
