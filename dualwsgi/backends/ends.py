@@ -80,7 +80,10 @@ class Ends:
                 return
             for fd, _ in self._epoll.poll(0):
                 callbacks += self.watched.pop(fd, ())
-                self._epoll.unregister(fd)
+                try:
+                    self._epoll.unregister(fd)
+                except OSError:
+                    pass  # who closes it has not found it here any more, and has not waited for this
         for callback in callbacks:
             self._spawn(callback)
 

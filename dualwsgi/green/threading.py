@@ -89,8 +89,8 @@ _native_tracker: Any = getattr(threading, "_DeleteDummyThreadOnDel", None)
 
 
 def track_dummy(thread: threading.Thread) -> Any:
-    """What has a dummy thread forgotten (3.12.4 on): that of a greenlet is by its `_End`, which does not need
-    the globals of `threading`.  At the end of the interpreter these are gone before the last greenlets are."""
+    """What has a dummy thread forgotten (3.12.4 on): a greenlet's is by its `_End`, which needs no globals of
+    `threading`.  At the end of the interpreter these are gone before the last greenlets are."""
     return None if hasattr(_ends, "end") else _native_tracker(thread)
 
 
