@@ -339,8 +339,7 @@ class Hub:
             except BaseException as error:  # a signal handler has raised in here
                 self.asleep = False
                 self.failed(poll, error)
-                self._look_blindly()
-                continue
+                batch.extend(self._poll_again())
             self.asleep = False
             self.now = monotonic()
             if fresh:
@@ -355,13 +354,18 @@ class Hub:
                 except BaseException as error:
                     self.failed(callback, error)
 
-    def _look_blindly(self) -> None:
-        """Tells it, and rests, if nothing can be polled any more: the poller's descriptor was closed."""
+    def _poll_again(self) -> list[tuple[int, int]]:
+        """The events that are there at once, after poll() has raised; tells it, and rests, if there can be no
+        more: the poller's descriptor was closed."""
         try:
-            self._poller.poll(0)
-        except OSError as error:
-            self.on_blind(error)
-            sleep(BLIND_REST)  # so that it spins and floods nothing
+            return self._poller.poll(0)
+        except BaseException as error:
+            if isinstance(error, OSError) and error.errno in (errno.EBADF, errno.EINVAL):
+                self.on_blind(error)
+                sleep(BLIND_REST)  # so that it spins and floods nothing
+            else:
+                self.failed(self._poll_again, error)
+        return []
 
     def _fire_timers(self, timers: list[tuple[float, int, Timer | Waiter]], now: float) -> None:
         while timers:

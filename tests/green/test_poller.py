@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import selectors
 import socket
+import threading
 import time
 from collections.abc import Callable
 
 import pytest
 from table import table
 
+from dualwsgi import green
 from dualwsgi.green import Hub
+from dualwsgi.green import hub as module
 from dualwsgi.green.poller import EDGE, ONESHOT, READ, WRITE, EpollPoller, Poller, SelectorPoller, Waker
 
 POLLERS: list[Callable[[], Poller]] = [
@@ -62,10 +65,6 @@ def test_an_imitated_edge_loses_no_event() -> None:
 
 
 def test_a_hub_runs_on_the_fallback_too() -> None:
-    import threading
-
-    from dualwsgi import green
-    from dualwsgi.green import hub as module
     from dualwsgi.green import socket as green_socket
 
     got: list[object] = []
@@ -119,3 +118,35 @@ def test_a_waker_rings_from_any_number_of_rings() -> None:
     assert poller.poll(0) == []
     waker.close()
     poller.close()
+
+
+class Interrupted(EpollPoller):
+    """Raises from every second wait, as a signal handler may."""
+
+    waits = 0
+
+    def poll(self, timeout: float | None) -> list[tuple[int, int]]:
+        self.waits += 1
+        if self.waits % 2:
+            raise ValueError("from a signal handler")
+        return super().poll(timeout)
+
+
+def test_what_comes_as_a_signal_handler_raises_is_told() -> None:
+    told: list[object] = []
+
+    def by_a_hub() -> None:
+        hub = module._here.hub = Hub(Interrupted)
+        hub.on_error = lambda where, error: told.append(error)
+        a, b = socket.socketpair()
+        with a, b:
+            hub.register(a.fileno(), READ | EDGE, lambda fd, event: told.append(event & READ))
+            b.send(b"x")
+            green.sleep(0.02)
+        hub.close()
+
+    thread = threading.Thread(target=by_a_hub)
+    thread.start()
+    thread.join()
+    assert READ in told
+    assert any(isinstance(one, ValueError) for one in told)

@@ -120,7 +120,9 @@ def test_a_server_whose_descriptors_are_closed_does_not_live_on_serving_nobody(s
         client.send(request("GET", "/close"))
         eventually(lambda: fleet.process.poll() is not None)
     assert fleet.process.poll() == 1
-    assert "has closed a descriptor of the server's own, which can serve no more: [Errno 9]" in fleet.log
+    # The number may be another file's by then, which cannot be polled.
+    told = r"has closed a descriptor of the server's own, which can serve no more: \[Errno (9|22)\]"
+    assert re.search(told, fleet.log)
 
 
 def test_a_worker_whose_descriptors_are_closed_gets_a_successor(start: Start) -> None:
