@@ -90,15 +90,15 @@ class Fleet:
 
     def stop(self, number: Signals = SIGTERM) -> int:
         """Stops it; the exit code of the process that was started."""
-        if self.process.poll() is None or _alive(self.pid):
+        if self.process.poll() is None or is_alive(self.pid):
             self.signal(number)
         code = self.process.wait(PATIENCE)
-        eventually(lambda: not _alive(self.pid), PATIENCE, every=EVERY)
+        eventually(lambda: not is_alive(self.pid), PATIENCE, every=EVERY)
         return code
 
     def kill(self) -> None:
         for pid in {self.pid, *self.ready()}:
-            if _alive(pid):
+            if is_alive(pid):
                 os.kill(pid, SIGKILL)
         self.process.kill()
         self.process.wait()
@@ -124,7 +124,7 @@ def _state(task: Path) -> str:
     return (task / "stat").read_text().rpartition(") ")[2][:1]
 
 
-def _alive(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
     """Whether it runs, and is not another program that has got the number since."""
     try:
         return (

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from command import Result, call
-from fleet import EVERY, PATIENCE, Askers, Fleet, freeze, write_app
+from fleet import EVERY, PATIENCE, Askers, Fleet, freeze, is_alive, write_app
 from ports import free_port
 from wire import Client, eventually, request
 
@@ -78,7 +78,7 @@ def test_who_is_stopped_in_the_middle_of_an_upgrade_leaves_no_successor(start: S
     fleet.signal(signal.SIGUSR2)
     successor = int(fleet.says(r"process (\d+) is the new supervisor"))
     assert fleet.stop() == 0
-    eventually(lambda: not Path(f"/proc/{successor}").exists(), PATIENCE, every=EVERY)
+    eventually(lambda: not is_alive(successor), PATIENCE, every=EVERY)
     with pytest.raises(ConnectionRefusedError):
         Client(address)
 
@@ -232,7 +232,7 @@ def test_workers_leave_when_their_supervisor_is_gone(start: Start) -> None:
         return False
 
     eventually(refused, PATIENCE)
-    eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers), PATIENCE, every=EVERY)
+    eventually(lambda: not any(map(is_alive, workers)), PATIENCE, every=EVERY)
 
 
 def reachable_by_others(path: str) -> bool:

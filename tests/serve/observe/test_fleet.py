@@ -8,12 +8,14 @@ import re
 import signal
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fleet import is_alive
 from ports import free_port
 from wire import PATIENCE, Client, eventually, request
 
@@ -157,6 +159,8 @@ def test_what_is_exported_never_goes_back_when_a_worker_is_killed_or_the_program
         """Those that there are, and their supervisors; a scrape, whenever somebody asks."""
         try:
             told.append(running.exported())
+        except urllib.error.HTTPError as error:
+            error.close()
         except OSError:
             pass  # by one that was just killed
         found = (one["workers"][0] for one in running.snapshots())
@@ -182,7 +186,7 @@ def test_what_is_exported_never_goes_back_when_a_worker_is_killed_or_the_program
     finally:
         running.process.wait(PATIENCE)
         os.kill(pid, signal.SIGTERM)
-        eventually(lambda: not Path(f"/proc/{pid}").exists(), 2 * PATIENCE, every=0.05)
+        eventually(lambda: not is_alive(pid), 2 * PATIENCE, every=0.05)
 
 
 def test_run_can_be_found_by_its_user_without_a_word(tmp_path: Path) -> None:
