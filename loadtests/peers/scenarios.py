@@ -114,8 +114,8 @@ P99 = Column("p99", "p99 ms", 1e3, 2, tells=1.25)
 WORST = Column("worst", "worst ms", 1e3, 1)
 SLOW = Column("slow", "slow requests/s", 1, 0)
 CORE = Column("core", "core %", 100, 0)
-P50_ALONE = Column("p50_alone", "p50 before ms", 1e3, 2)
-P99_ALONE = Column("p99_alone", "p99 before ms", 1e3, 2)
+P50_ALONE = Column("p50_alone", "p50 alone ms", 1e3, 2)
+P99_ALONE = Column("p99_alone", "p99 alone ms", 1e3, 2)
 COST = (CPU, RATE, P50, P99, CORE)
 
 BJOERN = Goal("cpu", 1.0, "bjoern", equal=1.03)
@@ -305,7 +305,7 @@ SCENARIOS = {
             IdleCrowd(),
             (
                 Column("each", "RSS each KB", 1 / 1024, 2, tells=1.03),
-                Column("slower", "p50 among/before", 1, 2),
+                Column("slower", "p50 among/alone", 1, 2),
                 P50_ALONE,
                 P50,
                 P99_ALONE,
@@ -316,7 +316,7 @@ SCENARIOS = {
             fresh=True,
             most_rounds=3,
             goals=(Goal("each", 4096), Goal("slower", 1.0, equal=1.1)),
-            remark="Latencies are a Python client's: compare before with among, not with other scenarios.",
+            remark="Latencies are a Python client's: compare among with alone (before and after).",
             why=_CROWD,
         ),
         Scenario(
