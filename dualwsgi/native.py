@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["native_lock", "native_sleep", "native_threads", "start_native"]
+__all__ = ["Bell", "native_lock", "native_sleep", "native_threads", "start_native"]
 
 native_threads: set[int] = set()
 """What the system calls those that were started here and still run."""
@@ -27,6 +27,27 @@ def native_lock() -> Any:
     """A lock that a thread without a hub may take: a green one would have it wait in a hub of its own."""
     originals = sys.modules.get("dualwsgi.green.originals")
     return originals.native_lock() if originals is not None else _thread.allocate_lock()
+
+
+class Bell:
+    """What one thread sleeps on until any other rings; rung twice before it wakes is rung once."""
+
+    __slots__ = ("_lock",)
+
+    def __init__(self) -> None:
+        self._lock = native_lock()
+        self._lock.acquire()
+
+    def wait(self) -> None:
+        """Sleeps until it is rung, or has been since the last wait."""
+        self._lock.acquire()
+
+    def ring(self) -> None:
+        """Waits for nobody: a signal handler may call it, too."""
+        try:
+            self._lock.release()
+        except RuntimeError:
+            pass  # it has been rung already
 
 
 def native_sleep(seconds: float) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import _socket
 import enum
+import errno
 from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -53,6 +54,11 @@ class Guard(Protocol):
     def leave(self) -> None:
         """From here on none comes; if one is on its way, it may come out of this."""
         ...
+
+
+def closed(_: object) -> Any:
+    """`read` and `write` of a stream that is closed: its descriptor may be another's by then."""
+    raise OSError(errno.EBADF, "the connection is closed")
 
 
 class Stream(Protocol):

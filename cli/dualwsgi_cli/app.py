@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from typing import Annotated
 
 import typer
@@ -20,44 +21,25 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-COMMANDS = ("run", "ctl", "top", "compare", "config", "doctor", "migrate")
+COMMANDS = {
+    "run": "run:run",
+    "ctl": "ctl:ctl",
+    "top": "top.command:top",
+    "compare": "compare:compare",
+    "config": "show:show_config",
+    "doctor": "doctor:doctor",
+    "migrate": "migration.command:migrate",
+}
+"""Where each is written, in this package."""
 
 # Who names a command gets that alone: what the others need is not imported, and none of their options made.
-_named = next((name for name in COMMANDS if sys.argv[1:2] == [name]), None)
-
-
-def _is_wanted(name: str) -> bool:
-    return _named in (None, name)
-
-
-if _is_wanted("run"):
-    from dualwsgi_cli.run import run
-
-    app.command("run", cls=Command)(run)
-if _is_wanted("ctl"):
-    from dualwsgi_cli.ctl import ctl
-
-    app.add_typer(ctl, name="ctl")
-if _is_wanted("top"):
-    from dualwsgi_cli.top.command import top
-
-    app.command("top", cls=Command)(top)
-if _is_wanted("compare"):
-    from dualwsgi_cli.compare import compare
-
-    app.command("compare", cls=Command)(compare)
-if _is_wanted("config"):
-    from dualwsgi_cli.show import show_config
-
-    app.command("config", cls=Command)(show_config)
-if _is_wanted("doctor"):
-    from dualwsgi_cli.doctor import doctor
-
-    app.command("doctor", cls=Command)(doctor)
-if _is_wanted("migrate"):
-    from dualwsgi_cli.migration.command import migrate
-
-    app.command("migrate", cls=Command)(migrate)
+for name in COMMANDS.keys() & sys.argv[1:2] or COMMANDS:
+    module, _, attribute = COMMANDS[name].partition(":")
+    command = getattr(import_module(f"dualwsgi_cli.{module}"), attribute)
+    if isinstance(command, typer.Typer):
+        app.add_typer(command, name=name)
+    else:
+        app.command(name, cls=Command)(command)
 
 
 def _print_version(wanted: bool) -> None:

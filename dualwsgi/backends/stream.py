@@ -17,7 +17,7 @@ from functools import partial
 from posix import close, read, sendfile, set_blocking, write, writev
 from typing import TYPE_CHECKING, Any
 
-from ..seam import Verdict
+from ..seam import Verdict, closed
 from .ends import Ends
 
 if TYPE_CHECKING:
@@ -143,12 +143,8 @@ class SocketStream:
             return
         if fd in self._ends.watched:
             self._ends.forget(fd)
-        self.read = self.write = _closed
+        self.read = self.write = closed
         try:
             close(fd)
         except OSError:
             pass  # what could not be sent is lost, and the descriptor is free
-
-
-def _closed(_: object) -> Any:
-    raise OSError(errno.EBADF, "the connection is closed")

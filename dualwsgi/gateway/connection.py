@@ -950,13 +950,18 @@ class Connection:
     def _may_send_on(self, octets: int) -> bool:
         """Whether a client who was to send no more, but might, could so cut a response of so many octets.
 
-        Some put CR LF behind a body, others end TLS with their request.  Who does neither is not waited for.
+        Who is not apt to is not waited for.
         """
-        return octets > IN_FLIGHT and (self.request.has_body or self.stream.lookahead)
+        return octets > IN_FLIGHT and self._is_apt_to_send_on
+
+    @property
+    def _is_apt_to_send_on(self) -> bool:
+        """Some put CR LF behind a body, others end TLS with their request."""
+        return self.request.has_body or self.stream.lookahead
 
     def _sends_on(self) -> bool:
         """Whether such a client has sent more.  Asking others would be a tenth of what a connection costs."""
-        if not self.request.has_body and not self.stream.lookahead:
+        if not self._is_apt_to_send_on:
             return False
         try:
             return len(self._read(SIP)) > 0  # the end of TLS is read by that, and makes no reset any more

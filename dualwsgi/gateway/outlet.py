@@ -74,13 +74,12 @@ class Outlet:
                 self._wait()
                 continue
             except OSError as error:
-                self._deadline.check_ended()
-                raise ClientGone(str(error)) from None
+                raise self._gone(error) from None
             self._conn.turn.counters.bytes_sent += sent
             if sent == len(rest):
                 return
             rest = memoryview(rest)[sent:]
-            self._left = min(self._timeout, self._left + sent * self._pace)
+            self._make_up(sent)
 
     def send_all(self, buffers: Sequence[bytes]) -> None:
         """send() of several buffers, by one write."""
@@ -93,13 +92,20 @@ class Outlet:
         except BlockingIOError:
             sent = 0
         except OSError as error:
-            self._deadline.check_ended()
-            raise ClientGone(str(error)) from None
+            raise self._gone(error) from None
         self._conn.turn.counters.bytes_sent += sent
         if sent != size:
-            if sent:
-                self._left = min(self._timeout, self._left + sent * self._pace)
+            self._make_up(sent)
             self.send(memoryview(b"".join(buffers))[sent:])
+
+    def _gone(self, error: OSError) -> ClientGone:
+        """What to raise for an error of a write.  Raises RequestTimeout if the sweep has made it."""
+        self._deadline.check_ended()
+        return ClientGone(str(error))
+
+    def _make_up(self, sent: int) -> None:
+        """The client has taken so many octets in the middle of a response, and has longer for the rest."""
+        self._left = min(self._timeout, self._left + sent * self._pace)
 
     def _wait(self) -> None:
         """Waits until the client may take more.  Raises DeadlineExceeded, RequestTimeout."""

@@ -22,14 +22,13 @@ It knows no certificate files and no settings; the context comes from above.
 
 from __future__ import annotations
 
-import errno
 import os
 import ssl
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from ..errors import BadRequest
-from ..seam import Stream, Verdict
+from ..seam import Stream, Verdict, closed
 from .certinfo import client_environ, session_environ
 
 if TYPE_CHECKING:
@@ -321,7 +320,7 @@ class TlsStream:
         self._say_goodbye()
         # The descriptor's number may soon be another connection's, and who has kept something of this one
         # (wsgi.early_hints) would write into that, in clear.
-        self.read = self.write = _closed
+        self.read = self.write = closed
         self._raw.close()
 
     def _broken(self, error: ssl.SSLError) -> ConnectionAbortedError:
@@ -350,10 +349,6 @@ class TlsStream:
                 except OSError:
                     pass
         self.read, self.write = self._raw.read, self._raw.write
-
-
-def _closed(_: object) -> Any:
-    raise OSError(errno.EBADF, "the connection is closed")
 
 
 def _reason(error: ssl.SSLError) -> str:

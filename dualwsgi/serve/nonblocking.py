@@ -29,9 +29,9 @@ from posix import write
 from time import monotonic
 from typing import Any, Final
 
-from ..native import native_lock, native_sleep, start_native
+from ..native import Bell, native_lock, native_sleep, start_native
 
-__all__ = ["NonBlockingWriter", "lay_streams", "may_wait", "open_for_log", "whole_lines"]
+__all__ = ["AGAIN_AFTER", "NonBlockingWriter", "lay_streams", "may_wait", "open_for_log", "whole_lines"]
 
 HELD_MOST: Final = 1 << 20
 """Octets that may wait for a reader who does not keep up."""
@@ -42,7 +42,7 @@ LAST_PATIENCE: Final = 1.0
 """Seconds that readers have for the rest when the process ends."""
 
 AGAIN_AFTER: Final = 0.02
-"""Seconds until a place is tried again that another program has made non-blocking, and is full."""
+"""Seconds until a pipe is tried again that another program has made non-blocking, and is full."""
 
 GONE: Final = "dualwsgi: {} messages are missing here: nobody has read them\n"
 
@@ -71,8 +71,7 @@ class NonBlockingWriter(io.RawIOBase):
         """As it is at first, and in a child: what waits is the parent's, and so is its thread."""
         self._waiting.clear()
         self._writing = native_lock()  # whoever writes holds it
-        self._wake = native_lock()  # for the thread, which sleeps on it
-        self._wake.acquire()
+        self._wake = Bell()  # for the thread, which sleeps on it
         self._has_thread = False
 
     def fileno(self) -> int:
@@ -102,7 +101,7 @@ class NonBlockingWriter(io.RawIOBase):
         while self._waiting:
             if not self._writing.acquire(False):
                 if self._has_thread:
-                    self._wake_thread()  # it may be the one who writes, and just about to sleep
+                    self._wake.ring()  # it may be the one who writes, and just about to sleep
                 return  # else who writes looks once more when it has let go
             try:
                 self._look()
@@ -127,19 +126,13 @@ class NonBlockingWriter(io.RawIOBase):
                     while self._waiting:
                         self._write_first(wait=True)
                 return False
-        self._wake_thread()
+        self._wake.ring()
         return True
-
-    def _wake_thread(self) -> None:
-        try:
-            self._wake.release()
-        except RuntimeError:
-            pass  # it has been woken already
 
     def _work(self) -> None:
         """The life of the thread."""
         while True:
-            self._wake.acquire()
+            self._wake.wait()
             with self._writing:
                 while self._waiting:
                     self._write_first(wait=True)

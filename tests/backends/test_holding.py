@@ -14,9 +14,8 @@ from dualwsgi.backends.green import backend
 from dualwsgi.backends.threads import lane
 from dualwsgi.seam import Verdict
 
-from .world import Client, Gate, World, ask_at_once, quick
+from .world import Client, Gate, Make, World, ask_at_once, quick
 
-Make = Callable[..., World]
 EVER = 600.0
 
 

@@ -372,3 +372,7 @@ class World:
 
 def descriptors() -> set[str]:
     return set(os.listdir("/proc/self/fd"))
+
+
+Make = Callable[..., World]
+"""What the fixture `world` is."""

@@ -91,11 +91,9 @@ class Parking:
         """Parks one, which must not be touched after; `again`: it can go on without an event."""
         fd = conn.fd
         self.parked[fd] = conn
-        recalled = self._recall(fd)
-        if again and not recalled:
+        if again:
             self.again.append((fd, 0))
-            recalled = True
-        if recalled:
+        if self._recall(fd) or again:
             self.ring()
 
     def _recall(self, fd: int) -> bool:

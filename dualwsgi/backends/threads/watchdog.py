@@ -10,6 +10,8 @@ import threading
 from collections.abc import Callable
 from typing import Any, Final
 
+from ...native import Bell
+
 __all__ = ["Watchdog"]
 
 TICK: Final = 0.005
@@ -29,8 +31,7 @@ class Watchdog:
         self._look = look
         self._bite = bite
         self.sleeps = False
-        self._wake = threading.Lock()
-        self._wake.acquire()
+        self._wake = Bell()
         self._over = threading.Lock()  # a pause between two looks that close() can end
         self._over.acquire()
         self._stopping = False
@@ -42,10 +43,7 @@ class Watchdog:
     def rouse(self) -> None:
         """Ends its sleep."""
         self.sleeps = False
-        try:
-            self._wake.release()
-        except RuntimeError:
-            pass  # it is on its way
+        self._wake.ring()
 
     def close(self) -> None:
         """Waits a moment for it to end."""
@@ -66,7 +64,7 @@ class Watchdog:
                 # No call since the last look: the leader is asleep or has nothing to run.
                 self.sleeps = True
                 if self._look() == seen:
-                    self._wake.acquire()
+                    self._wake.wait()
                 self.sleeps = False
             before = seen
             self._over.acquire(timeout=TICK)

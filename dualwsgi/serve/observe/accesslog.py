@@ -29,8 +29,8 @@ from ...errors import ConfigError
 from ...gateway.heads import Request
 from ...gateway.site import logger
 from ...http11.head import HTTP_11
-from ...native import native_lock, native_sleep, start_native
-from ..nonblocking import open_for_log, whole_lines
+from ...native import Bell, native_lock, native_sleep, start_native
+from ..nonblocking import AGAIN_AFTER, open_for_log, whole_lines
 from .datagram import connect_datagram
 from .journal import Journal
 from .logformat import COMBINED, MONTHS, Ended, Format, escaped
@@ -48,9 +48,6 @@ COMPLAINT_INTERVAL: Final = 60.0
 
 LAST_PATIENCE: Final = 2.0
 """Seconds that a pipe has to take the last lines."""
-
-AGAIN_AFTER: Final = 0.02
-"""Seconds until a pipe is tried again that another program has made non-blocking, and is full."""
 
 NEWLINE: Final = 10
 
@@ -91,8 +88,7 @@ class AccessLog:
         self._stale = False
         self._torn = False  # the last line in the file has no end
         self._looked = 0.0
-        self._wake = native_lock()  # for its thread, which sleeps on it
-        self._wake.acquire()
+        self._wake = Bell()  # for its thread, which sleeps on it
         self._has_thread = False
         self._closed = False
 
@@ -163,7 +159,7 @@ class AccessLog:
                 start_native(self._work)
         except RuntimeError:  # there are no threads just now; the next flush tries again
             self._has_thread = False
-        self._rouse()
+        self._wake.ring()
 
     def _put_by(self) -> Complaint | None:
         """Lets the lines wait to be written, or drops them if too much waits already."""
@@ -181,16 +177,10 @@ class AccessLog:
                 return None
             return self._drop(count, "nobody reads it" if self._writing.locked() else "no thread can be had")
 
-    def _rouse(self) -> None:
-        try:
-            self._wake.release()
-        except RuntimeError:
-            pass  # it is awake
-
     def _work(self) -> None:
         """The life of the log's thread."""
         while not self._closed:
-            self._wake.acquire()
+            self._wake.wait()
             self.write_out()
         self._shut()
 
@@ -326,7 +316,7 @@ class AccessLog:
                 native_sleep(0.005)
         lost = self._dropped + sum(len(held) for held, _ in list(self._waiting))
         self._closed = True
-        self._rouse()
+        self._wake.ring()
         if lost:
             logger.error("the access log ends without its last %d lines, which could not be written", lost)
         if self._is_regular or not self._waiting:  # else its thread is in the middle of them

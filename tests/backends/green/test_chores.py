@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 from wire import eventually
 
 from dualwsgi import green
 from dualwsgi.seam import Turn, Verdict
 
-from ..world import Conn, World
-
-Make = Callable[..., World]
+from ..world import Conn, Make
 
 
 def test_a_response_whose_end_waits_holds_up_no_other_deadline(

@@ -19,11 +19,9 @@ from dualwsgi import green
 from dualwsgi.seam import Turn, Verdict
 
 from ..visitors import close_in_the_middle, visited
-from ..world import Conn, World
+from ..world import Conn, Make, World
 
 SOAK = float(os.environ.get("DUALWSGI_SOAK_SECONDS", "60"))
-
-Make = Callable[..., World]
 
 
 def compute() -> None:

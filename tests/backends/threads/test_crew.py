@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from time import monotonic
 
 import pytest
 from wire import eventually
 
-from ..world import Gate, World, quick
+from ..world import Gate, Make, quick
 from .unwatched import Unwatched, no_more_threads
-
-Make = Callable[..., World]
-
 
 # The limit
 

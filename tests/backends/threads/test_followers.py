@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,10 +9,8 @@ from wire import PATIENCE, eventually
 
 from dualwsgi.backends.threads.lane import Lane
 
-from ..world import Client, Gate, World, quick
+from ..world import Client, Gate, Make, quick
 from .unwatched import Unwatched
-
-Make = Callable[..., World]
 
 
 def stay_with(lane: Lane, client: Client) -> None:

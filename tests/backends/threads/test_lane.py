@@ -10,11 +10,8 @@ from wire import PATIENCE, eventually
 
 from dualwsgi.seam import Verdict
 
-from ..world import Gate, World, ask_at_once, quick
+from ..world import Gate, Make, ask_at_once, quick
 from .unwatched import Unwatched
-
-Make = Callable[..., World]
-
 
 # Passes
 

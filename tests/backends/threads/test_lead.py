@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,10 +9,8 @@ from wire import eventually
 
 from dualwsgi.backends.threads.lead import elsewhere
 
-from ..world import Gate, World, quick
+from ..world import Gate, Make, quick
 from .unwatched import Unwatched, leaders, no_more_threads
-
-Make = Callable[..., World]
 
 
 def test_a_call_that_keeps_the_leader_loses_it_and_goes_on_as_a_follower(world: Make) -> None:

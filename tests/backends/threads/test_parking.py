@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import select
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,11 +14,8 @@ from wire import eventually
 from dualwsgi.backends.threads.parking import READY, Parking
 from dualwsgi.seam import Verdict
 
-from ..world import Gate, World
+from ..world import Gate, Make
 from .unwatched import Unwatched
-
-Make = Callable[..., World]
-
 
 # Lost edges
 

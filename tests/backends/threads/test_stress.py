@@ -19,11 +19,9 @@ import pytest
 from dualwsgi.seam import Verdict
 
 from ..visitors import close_in_the_middle, visited
-from ..world import World
+from ..world import Make, World
 
 SOAK = float(os.environ.get("DUALWSGI_SOAK_SECONDS", "60"))
-
-Make = Callable[..., World]
 
 
 @pytest.fixture(autouse=True)
